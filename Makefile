@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports unit live stress matrix client tools format screenshots wheel clean
+.PHONY: help demo test lint types imports unit live stress matrix client tools fix screenshots wheel clean
 
 SHELL := /bin/sh
 # The first that runs and is new enough: a version manager puts names on PATH that do not run.
@@ -52,9 +52,8 @@ test: lint types imports client tools ## everything
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/tools.py matrix
 
-lint: .venv/dev ## ruff: rules and format
+lint: .venv/dev ## ruff
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 
 types: .venv/dev ## mypy --strict, for the oldest and the newest Python
 	$(BIN)/mypy --python-version 3.10
@@ -77,9 +76,8 @@ matrix: .venv/dev ## the unit tests on every other Python 3.10-3.13 of this mach
 
 # --- the rest
 
-format: .venv/dev ## let ruff mend what it can
+fix: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
 
 screenshots: client tools ## take the pictures of docs/images anew
 	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py
