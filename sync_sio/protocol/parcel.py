@@ -1,0 +1,89 @@
+"""A parcel: one packet as connections carry it, made once and shared by all that it is sent to."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+
+from .engineio.payload import SEPARATOR
+from .websocket.frames import binary_frame, text_frame
+
+__all__ = ["PACKET_OVERHEAD", "Parcel"]
+
+PACKET_OVERHEAD = 16
+"""Bytes that an outbox counts for each packet beside its content, so that a million empty ones are not free."""
+
+_SHORT = tuple(bytes((0x81, size + 1)) + b"4" for size in range(125))
+"""What goes before a text of each length up to 124: the frame's head and Engine.IO's message type."""
+
+
+class Parcel:
+    """A Socket.IO packet, text and attachments never separated, or an Engine.IO packet (`control`).
+
+    Immutable once made; any thread. What is derived is made on first use: two threads that race make the same twice.
+
+    Attributes:
+        text: the packet's text without Engine.IO's `4`; None: attachments only.
+        attachments: what follows it, each in a message of its own.
+        size: the bytes that it counts for in an outbox.
+    """
+
+    __slots__ = ("_frames", "_payload", "attachments", "size", "text")
+
+    def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = ()) -> None:
+        self.text = text
+        self.attachments = attachments
+        self._frames: bytes | None = None
+        self._payload: bytes | None = None
+        if attachments or text is None:
+            self.size = len(text or b"") + sum(map(len, attachments)) + PACKET_OVERHEAD * (len(attachments) + 1)
+        else:
+            self.size = len(text) + PACKET_OVERHEAD
+
+    @classmethod
+    def control(cls, packet: bytes) -> Parcel:
+        """Return a parcel of one text packet of Engine.IO as it is: `b"2"`, `b"3probe"`, `b'0{…}'`."""
+        parcel = cls(None)
+        parcel.size += len(packet)
+        parcel._payload = packet
+        parcel._frames = text_frame(packet)
+        return parcel
+
+    @property
+    def frames(self) -> bytes:
+        """The unmasked WebSocket frames of it, uncompressed: the text's, then one per attachment."""
+        frames = self._frames
+        if frames is None:
+            text, attachments = self.text, self.attachments
+            if text is None:
+                frames = b""
+            elif len(text) < 125:
+                frames = _SHORT[len(text)] + text
+            else:
+                frames = text_frame(b"4" + text)
+            if attachments:
+                frames = b"".join((frames, *map(binary_frame, attachments)))
+            self._frames = frames
+        return frames
+
+    @property
+    def payload(self) -> bytes:
+        """The same as Engine.IO polling packets, joined by U+001E, attachments as base64."""
+        payload = self._payload
+        if payload is None:
+            packets = [] if self.text is None else [b"4" + self.text]
+            packets += [b"b" + b64encode(attachment) for attachment in self.attachments]
+            payload = self._payload = SEPARATOR.join(packets)
+        return payload
+
+    def packets(self) -> Iterator[tuple[bool, bytes]]:
+        """Yield what goes into each WebSocket message, and whether it is a binary one: for those that frame by themselves."""
+        if self.text is not None:
+            yield False, b"4" + self.text
+        elif not self.attachments:
+            yield False, self.payload
+        for attachment in self.attachments:
+            yield True, attachment
+
+    def __repr__(self) -> str:
+        return f"Parcel({self.text if self.text is not None else self._payload!r}, {len(self.attachments)} attachments)"

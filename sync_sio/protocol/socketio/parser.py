@@ -1,0 +1,197 @@
+"""The default parser: `<type>[<attachments>-][<namespace>,][<ack id>][<json>]`, attachments in binary messages of their own."""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import ProtocolError
+from ...types import JsonDefault
+from .. import json
+from .packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED_EVENTS, Packet, PacketError
+
+__all__ = ["Decoder", "JsonParser"]
+
+MAX_ID_DIGITS = 18
+"""JavaScript counts exactly up to 16 digits; nothing that counts from 0 gets here."""
+
+_BINARY_OFFSET = 3                          # BINARY_EVENT 5, BINARY_ACK 6
+_NOTHING: tuple[bytes, ...] = ()
+_KINDS = tuple(b"%d" % kind for kind in range(5))
+_HEAD = re.compile(rb"([0-6])(?:([0-9]+)-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)")
+_OPEN_BRACKET, _EVENT_DIGIT, _ACK_DIGIT = b"[23"
+
+
+class JsonParser:
+    """What every Socket.IO client speaks unless told otherwise. Immutable; any thread.
+
+    Args:
+        max_attachments: per packet received; 10 is what the JavaScript parsers take.
+        default: asked for values that JSON has no form for, see `json.encode`.
+        max_bytes: what text and attachments of one received packet may have together.
+    """
+
+    __slots__ = ("default", "max_attachments", "max_bytes")
+
+    def __init__(self, max_attachments: int = 10, default: JsonDefault | None = None, max_bytes: int = 10_000_000) -> None:
+        self.max_attachments = max_attachments
+        self.default = default
+        self.max_bytes = max_bytes
+
+    def encode(self, packet: Packet) -> tuple[bytes | None, tuple[bytes, ...]]:
+        """Return the packet's text, without Engine.IO's `4`, and its attachments in order.
+
+        Raises:
+            TypeError: something in its data cannot be sent; the message names the path, such as `args[1]["when"]`.
+        """
+        kind, number = packet.type, packet.id
+        head = _KINDS[kind]
+        if packet.namespace != "/":
+            head += packet.namespace.encode() + b","
+        if packet.data is None:
+            return head, _NOTHING
+        root, offset = ("args", 1) if kind == EVENT else ("args", 0) if kind == ACK else ("data", 0)
+        body, attachments = json.encode(packet.data, self.default, root, offset)
+        if attachments:
+            if kind != EVENT and kind != ACK:
+                raise TypeError(f"{root}: bytes can be sent in events and acknowledgements only; encode them, as base64 for instance")
+            head = b"%d%d-%b" % (kind + _BINARY_OFFSET, len(attachments), head[1:])
+        if number is None:
+            return head + body, tuple(attachments)
+        return b"%b%d%b" % (head, number, body), tuple(attachments)
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for one connection."""
+        return Decoder(self.max_attachments, self.max_bytes)
+
+
+class Decoder:
+    """Makes packets of one connection's messages. One thread at a time.
+
+    After an error it has forgotten what was half there; the connection is to be closed.
+    """
+
+    __slots__ = ("_attachments", "_expected", "_max_attachments", "_max_bytes", "_packet", "_room")
+
+    def __init__(self, max_attachments: int = 10, max_bytes: int = 10_000_000) -> None:
+        self._max_attachments = max_attachments
+        self._max_bytes = max_bytes
+        self._packet: Packet | None = None
+        self._attachments: list[bytes] | None = None
+        self._expected = 0
+        self._room = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a packet waits for its attachments."""
+        return self._packet is not None
+
+    def reset(self) -> None:
+        """Forget a packet that is half there."""
+        self._packet = self._attachments = None
+
+    def text(self, data: bytes) -> Packet | None:
+        """Take a text message and return its packet, or None when attachments must come first.
+
+        Raises:
+            ProtocolError: it is no packet, or binary was due. Of any bytes, nothing else.
+        """
+        if self._packet is not None:
+            self.reset()
+            raise PacketError("got plaintext data when reconstructing a packet")
+        # what nearly all messages are, `2["…`, `2<id>["…` and `3<id>[…` of the main namespace, without the general grammar
+        at = data.find(b"[", 1, MAX_ID_DIGITS + 2)
+        if at > 0 and (at == 1 or data[1:at].isdigit()):
+            first = data[0]
+            if first == _EVENT_DIGIT:
+                value = json.decode(data[at:])
+                if _is_event(value):
+                    return Packet(EVENT, "/", value, int(data[1:at]) if at > 1 else None)
+                raise PacketError("invalid payload")
+            if first == _ACK_DIGIT:
+                return Packet(ACK, "/", json.decode(data[at:]), int(data[1:at]) if at > 1 else None)
+        return self._general(data)
+
+    def binary(self, data: bytes) -> Packet | None:
+        """Take an attachment and return the packet that it completes, or None when more are due.
+
+        Raises:
+            ProtocolError: none was due, they add up to too much, or a placeholder names one that there is not.
+        """
+        packet, attachments = self._packet, self._attachments
+        if packet is None or attachments is None:
+            raise PacketError("got binary data when not reconstructing a packet")
+        self._room -= len(data)
+        if self._room < 0:
+            self.reset()
+            raise PacketError(f"the attachments of one packet are over {self._max_bytes} bytes together")
+        attachments.append(bytes(data))
+        if len(attachments) < self._expected:
+            return None
+        self.reset()
+        try:
+            packet.data = json.put_back(packet.data, attachments)
+        except ProtocolError as error:
+            raise PacketError(str(error)) from None
+        return packet
+
+    def _general(self, data: bytes) -> Packet | None:
+        found = _HEAD.match(data)
+        if found is None:
+            raise PacketError(f"unknown packet type {data[:1].decode('latin-1')}")
+        digit, count, namespace, number = found.groups()
+        kind, expected = int(digit), 0
+        if kind > CONNECT_ERROR:
+            kind -= _BINARY_OFFSET
+            expected = self._count(count)
+            if len(data) > self._max_bytes:
+                raise PacketError(f"a packet of {len(data)} bytes is over the limit of {self._max_bytes}")
+        elif count is not None:
+            raise PacketError("invalid payload")
+        if len(number) > MAX_ID_DIGITS:
+            raise PacketError("the acknowledgement id is too long")
+        body = data[found.end() :]
+        value = json.decode(body) if body else None
+        if not _fits(kind, value, bool(body)):
+            raise PacketError("invalid payload")
+        packet = Packet(kind, _name(namespace), value, int(number) if number and kind in (EVENT, ACK) else None)
+        if not expected:
+            return packet
+        self._packet, self._attachments, self._expected = packet, [], expected
+        self._room = self._max_bytes - len(data)
+        return None
+
+    def _count(self, digits: bytes | None) -> int:
+        if digits is None or not digits.strip(b"0"):
+            raise PacketError("Illegal attachments")
+        digits = digits.lstrip(b"0")
+        if len(digits) > 9 or int(digits) > self._max_attachments:
+            raise PacketError("too many attachments")
+        return int(digits)
+
+
+def _is_event(value: object) -> bool:
+    if type(value) is not list or not value:
+        return False
+    name = value[0]
+    return name not in RESERVED_EVENTS if type(name) is str else type(name) is int or type(name) is float
+
+
+def _fits(kind: int, value: object, has_body: bool) -> bool:
+    if kind == EVENT:
+        return _is_event(value)
+    if kind == ACK:
+        return type(value) is list
+    if kind == CONNECT:
+        return not has_body or type(value) is dict
+    if kind == DISCONNECT:
+        return not has_body
+    return type(value) is str or type(value) is dict        # CONNECT_ERROR
+
+
+def _name(namespace: bytes | None) -> str:
+    if namespace is None:
+        return "/"
+    try:
+        return namespace.decode()
+    except UnicodeDecodeError as error:
+        raise PacketError("the namespace's name is not UTF-8") from error
