@@ -1,0 +1,136 @@
+"""The options of the servers: checked once, at construction, then frozen.
+
+Times are seconds here and milliseconds on the wire only; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from ipaddress import ip_network
+from typing import Any, Literal
+
+from .types import Environ, JsonDefault
+
+Runtime = Literal["auto", "threads", "gevent"]
+Cookie = str | Mapping[str, Any] | Callable[[Environ], Mapping[str, Any]] | None
+AllowedOrigins = str | Sequence[str] | re.Pattern[str] | Callable[[str, Environ], bool] | Literal[False] | None
+
+_TRANSPORTS = ("polling", "websocket")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the Engine.IO floor needs to know. Every field is an option of `EngineServer` and of `Server`."""
+
+    path: str = "/engine.io"
+    add_trailing_slash: bool = True
+    runtime: Runtime = "auto"
+    transports: Sequence[str] = _TRANSPORTS
+    allow_upgrades: bool = True
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    upgrade_timeout: float = 10.0
+    max_http_buffer_size: int = 1_000_000
+    cors_allowed_origins: AllowedOrigins = None
+    cors_credentials: bool | None = None
+    cors_methods: Sequence[str] = ("GET", "POST")
+    cors_allowed_headers: Sequence[str] | None = None
+    cors_max_age: int | None = None
+    cookie: Cookie = None
+    allow_request: Callable[[Environ], object] | None = None
+    initial_packet: str | bytes | None = None
+    max_connections: int | None = None
+    max_buffered_bytes: int = 16_000_000
+    send_timeout: float = 20.0
+    max_handlers: int | None = None
+    ws_engine: Literal["native", "simple-websocket"] = "native"
+    trusted_proxies: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+        _check_choice("runtime", self.runtime, ("auto", "threads", "gevent"))
+        _check_choice("ws_engine", self.ws_engine, ("native", "simple-websocket"))
+        if isinstance(self.transports, str) or not self.transports or any(name not in _TRANSPORTS for name in self.transports):
+            raise ValueError(f"transports={self.transports!r}: give one or both of {_TRANSPORTS}")
+        for name in ("ping_interval", "ping_timeout", "upgrade_timeout", "send_timeout"):
+            _check_seconds(name, getattr(self, name))
+        for name in ("max_http_buffer_size", "max_buffered_bytes"):
+            _check_count(name, getattr(self, name))
+        for name in ("max_connections", "max_handlers"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
+        for name in ("allow_request",):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name}={getattr(self, name)!r}: a function of the environ is wanted, or None")
+        if self.initial_packet is not None and not isinstance(self.initial_packet, str | bytes):
+            raise TypeError(f"initial_packet={self.initial_packet!r}: a str or bytes is wanted, or None")
+        if isinstance(self.trusted_proxies, str):
+            raise TypeError(f"trusted_proxies={self.trusted_proxies!r}: a list of addresses or networks is wanted, not a str")
+        for network in self.trusted_proxies:
+            try:
+                ip_network(network, strict=False)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {network!r} is neither an address nor a network, such as '10.0.0.0/8'") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions(EngineOptions):
+    """What the Socket.IO floor needs on top. Every field is an option of `Server`."""
+
+    path: str = "/socket.io"
+    connect_timeout: float = 45.0
+    max_attachments: int = 10
+    json_default: JsonDefault | None = None
+    parser: Any = None
+    serve_client: bool = True
+
+    def __post_init__(self) -> None:
+        # not super(): a dataclass with slots is another class than the one that its methods know
+        EngineOptions.__post_init__(self)
+        _check_seconds("connect_timeout", self.connect_timeout)
+        _check_count("max_attachments", self.max_attachments)
+        if self.json_default is not None and not callable(self.json_default):
+            raise TypeError(f"json_default={self.json_default!r}: a function of a value is wanted, or None")
+        if self.parser is not None and not (hasattr(self.parser, "encode") and hasattr(self.parser, "decoder")):
+            raise TypeError(f"parser={self.parser!r}: an object with encode() and decoder() is wanted, or None for JSON")
+
+
+def refuse_unknown(kind: type[EngineOptions], unknown: Mapping[str, object]) -> None:
+    """Raise TypeError for the first option in `unknown`, naming what is allowed; return when there is none."""
+    for name in unknown:
+        allowed = [field.name for field in fields(kind)]
+        close = get_close_matches(name, allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise TypeError(f"unknown option {name!r}: {hint}allowed are {', '.join(allowed)}")
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str):
+        raise TypeError(f"path={path!r}: a str such as '/socket.io' is wanted")
+    if not path.strip("/") or any(character in path for character in "?#\r\n "):
+        raise ValueError(f"path={path!r}: a path such as '/socket.io' is wanted, without query, fragment or spaces")
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: seconds are wanted, as a number")
+    if not 0 < value < 10**9:
+        raise ValueError(f"{name}={value!r}: a number of seconds above 0 is wanted")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r}: a whole number is wanted")
+    if value < 1:
+        raise ValueError(f"{name}={value!r}: a whole number above 0 is wanted")
+
+
+__all__ = ["EngineOptions", "ServerOptions", "refuse_unknown"]

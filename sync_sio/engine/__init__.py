@@ -1,0 +1,1 @@
+"""Engine.IO: who is connected, and how bytes reach them. This floor does not know that Socket.IO exists."""

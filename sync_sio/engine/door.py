@@ -1,0 +1,396 @@
+"""The WSGI door of the engine: a request comes in, is judged, and becomes a session, a poll, a POST or a WebSocket.
+
+User functions that decide about requests run here, on the web server's thread: `allow_request`, `generate_id`, origins, cookies,
+header listeners. This is one of the walls: what they raise is logged once and answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import PayloadTooLarge, RequestRefused
+from ..protocol import json
+from ..protocol.engineio.packet import open_packet
+from ..protocol.http import reason_phrase
+from ..protocol.parcel import Parcel
+from ..protocol.websocket import handshake
+from ..protocol.websocket.frames import text_frame
+from ..types import Environ, HeaderList, StartResponse
+from ..wsgi.environ import Request, compact
+from ..wsgi.takeover import CannotTake, Taken, may_take
+from .connection import Connection
+from .polling import BODY_HEADERS, PollingTransport, Ticket
+from .requests import (
+    FORBIDDEN,
+    Refusal,
+    bad_request,
+    check_handshake,
+    check_protocol,
+    check_session,
+    check_transport,
+)
+from .upgrade import Upgrade
+from .websocket import WebSocketTransport
+
+if TYPE_CHECKING:
+    from .server import EngineServer
+
+logger = logging.getLogger("sync_sio.engine")
+
+RETRY_AFTER: Final = "5"
+_SID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_MSIE: Final = re.compile(r";MSIE|Trident/")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the web server shall answer."""
+
+    status: int
+    headers: HeaderList
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestError:
+    """What `connection_error` listeners get."""
+
+    code: int
+    message: str
+    context: Mapping[str, object]
+    request: Environ
+
+
+class Door:
+    """Answers the requests of one engine server. Holds no state of its own; any number of threads at once."""
+
+    def __init__(self, server: EngineServer) -> None:
+        self._server = server
+
+    def handle(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ, self._server.options.trusted_proxies)
+        try:
+            answer = self._answer(request)
+        except Exception:
+            logger.exception("a request failed: %s %s", request.method, request.path)
+            answer = Answer(500, [("Content-Length", "0")])
+        start_response(f"{answer.status} {reason_phrase(answer.status)}", answer.headers)
+        return [answer.body] if answer.body and request.method != "HEAD" else []
+
+    def _answer(self, request: Request) -> Answer:
+        server = self._server
+        if server.is_closed:
+            return self._busy([])
+        server.start(request.environ)
+        cors: HeaderList = []
+        if request.origin is not None and not _HEADER_VALUE.fullmatch(request.origin):
+            return self._refuse(request, bad_request("INVALID_ORIGIN"), cors)
+        if not server.origins.may(request.origin, request.environ, request.host, request.stated_scheme):
+            server.notices.warn(
+                f"origin {request.origin}",
+                "refused the origin %r, as this server is %r: if it is yours, add it to cors_allowed_origins",
+                request.origin,
+                request.host,
+            )
+            return self._refuse(request, Refusal(FORBIDDEN, {"origin": request.origin, "host": request.host}), cors)
+        cors = server.origins.headers(request.origin, request.environ)
+        if request.method == "OPTIONS" and cors:
+            asked = request.header("Access-Control-Request-Headers")
+            return Answer(204, [*server.origins.preflight(request.origin, asked, request.environ), ("Content-Length", "0")])
+        refusal = check_transport(request, server.options)
+        if refusal is not None:
+            return self._refuse(request, refusal, cors)
+        if request.query.get("sid"):
+            return self._session(request, cors)
+        return self._handshake(request, cors)
+
+    # -- a new session -----------------------------------------------------------------------------------------------------
+
+    def _handshake(self, request: Request, cors: HeaderList) -> Answer:
+        server = self._server
+        refusal = check_handshake(request) or self._ask_application(request) or check_protocol(request)
+        if refusal is not None:
+            return self._refuse(request, refusal, cors)
+        is_websocket = request.is_upgrade
+        reason = handshake.check(request.environ) if is_websocket and not _is_shaken(request) else None
+        if reason is not None:
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=reason), cors)
+        sid = self._new_id(request)
+        if isinstance(sid, Refusal):
+            return self._refuse(request, sid, cors)
+        connection = Connection(server, sid, compact(request.environ), request.remote_address)
+        connection.transport = PollingTransport(connection)
+        connection.receiver = server.receiver(connection)
+        if not server.register(connection):
+            if sid in server.connections and server.generate_id is not None:
+                logger.warning("generate_id returned %r, which is taken: ids must be unique", sid)
+                return self._refuse(request, bad_request("ID_GENERATION_ERROR"), cors)
+            server.notices.warn("max_connections", "max_connections=%d are there: refusing more", server.options.max_connections)
+            return self._busy(cors)
+        if is_websocket:
+            return self._open_websocket(request, connection, cors)
+        return self._open_polling(request, connection, cors)
+
+    def _open_polling(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+        server = self._server
+        options = server.options
+        upgrades = []
+        if options.allow_upgrades and "websocket" in options.transports:
+            reason = may_take(request.environ)
+            if reason is None:
+                upgrades = ["websocket"]
+            else:
+                self._tell_no_takeover(reason)
+        parcels = self._opening(connection, upgrades)
+        headers = [*self._headers(request, cors, is_first=True), *self._cookie(request, connection)]
+        server.opened(connection)
+        return _text(headers, b"\x1e".join([parcel.payload for parcel in parcels]))
+
+    def _open_websocket(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+        server = self._server
+        headers = self._headers(request, cors, is_first=True)
+        try:
+            taken = server.take(request.environ)
+        except CannotTake as error:
+            server.forget(connection)
+            self._tell_no_takeover(str(error))
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
+        websocket = self._websocket(connection, taken)
+        first = b"" if taken.handshaken else handshake.response_head(request.environ, headers)
+        frames = b"".join([parcel.frames for parcel in self._opening(connection, [])])
+        with connection.lock:
+            connection.transport = connection.direct = websocket
+            websocket.send_raw(first + frames)
+        server.opened(connection)
+        websocket.start()
+        return _SWITCHED
+
+    def _opening(self, connection: Connection, upgrades: list[str]) -> list[Parcel]:
+        options = self._server.options
+        parcels = [
+            Parcel.control(
+                open_packet(connection.id, upgrades, options.ping_interval, options.ping_timeout, options.max_http_buffer_size)
+            )
+        ]
+        initial = options.initial_packet
+        if initial is not None:
+            parcels.append(Parcel(initial.encode()) if isinstance(initial, str) else Parcel(None, (initial,)))
+        return parcels
+
+    def _ask_application(self, request: Request) -> Refusal | None:
+        allow = self._server.options.allow_request
+        if allow is None:
+            return None
+        try:
+            is_allowed = allow(request.environ)
+        except RequestRefused as error:
+            return Refusal(FORBIDDEN, {"message": error.message}, error.message)
+        except Exception:
+            logger.exception("allow_request failed, so the request is refused")
+            is_allowed = False
+        return Refusal(FORBIDDEN, {"message": "Forbidden"}) if is_allowed is False else None
+
+    def _new_id(self, request: Request) -> str | Refusal:
+        generate = self._server.generate_id
+        if generate is None:
+            return token_urlsafe(15)
+        try:
+            sid = generate(request.environ)
+        except Exception:
+            logger.exception("generate_id failed, so the request is refused")
+            return bad_request("ID_GENERATION_ERROR")
+        if not isinstance(sid, str) or not _SID.fullmatch(sid):
+            logger.warning("generate_id returned %r: a str of 1 to 128 letters, digits, '-' and '_' is wanted", sid)
+            return bad_request("ID_GENERATION_ERROR")
+        return sid
+
+    # -- an existing session -----------------------------------------------------------------------------------------------
+
+    def _session(self, request: Request, cors: HeaderList) -> Answer:
+        connection = self._server.connections.get(request.query["sid"])
+        refusal = check_session(request, connection)
+        if refusal is not None:
+            return self._refuse(request, refusal, cors)
+        assert connection is not None
+        if request.is_upgrade:
+            return self._upgrade(request, connection, cors)
+        polling = connection.transport
+        if not isinstance(polling, PollingTransport):
+            # upgraded since the check
+            return self._refuse(request, bad_request("TRANSPORT_MISMATCH"), cors)
+        if request.method == "GET":
+            return self._poll(request, polling, cors)
+        if request.method == "POST":
+            return self._post(request, polling, cors)
+        return Answer(500, [*cors, ("Content-Length", "0")])
+
+    def _poll(self, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
+        headers = self._headers(request, cors)
+        got = polling.get(headers)
+        if got is None:
+            return Answer(400, [*cors, ("Content-Length", "0")])
+        if not isinstance(got, Ticket):
+            return _text(headers, got)
+        try:
+            taken = self._server.take(request.environ)
+        except CannotTake as error:
+            self._tell_no_takeover(str(error))
+            return _text(headers, polling.wait(got))
+        polling.attach(got, taken.stream)
+        return _PARKED
+
+    def _post(self, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
+        connection = polling.connection
+        empty = [*cors, ("Content-Length", "0")]
+        if request.content_type == "application/octet-stream":
+            connection.end("transport error", "invalid content")
+            return Answer(400, empty)
+        if not polling.begin_post():
+            return Answer(400, empty)
+        try:
+            body = request.read_body(self._server.options.max_http_buffer_size)
+            headers = self._headers(request, cors)
+            polling.feed(body)
+        except PayloadTooLarge as error:
+            self._server.notices.warn("max_http_buffer_size", "%s: raise max_http_buffer_size if such messages are wanted", error)
+            return Answer(413, empty)
+        except ConnectionError:
+            connection.end("transport error", "data request connection closed prematurely")
+            return Answer(400, empty)
+        finally:
+            polling.end_post()
+        return Answer(200, [*headers, ("Content-Type", "text/html"), ("Content-Length", "2")], b"ok")
+
+    def _upgrade(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+        server = self._server
+        reason = None if _is_shaken(request) else handshake.check(request.environ)
+        if reason is not None:
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=reason), cors)
+        headers = self._headers(request, cors)
+        try:
+            taken = server.take(request.environ)
+        except CannotTake as error:
+            self._tell_no_takeover(str(error))
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
+        websocket = self._websocket(connection, taken)
+        polling = connection.transport
+        is_on = isinstance(polling, PollingTransport) and Upgrade(connection, polling, websocket).begin()
+        if not taken.handshaken:
+            with connection.lock:
+                websocket.send_handshake(handshake.response_head(request.environ, headers))
+        websocket.start()
+        if not is_on:
+            websocket.finish()
+        return _SWITCHED
+
+    def _websocket(self, connection: Connection, taken: Taken) -> WebSocketTransport:
+        return WebSocketTransport(connection, taken.stream, taken.leftover)
+
+    # -- headers and refusals --------------------------------------------------------------------------------------------------
+
+    def _headers(self, request: Request, cors: HeaderList, is_first: bool = False) -> HeaderList:
+        """Return the headers of a session's response, with what the listeners made of them."""
+        server = self._server
+        if not server.events.has("headers") and not (is_first and server.events.has("initial_headers")):
+            return [*cors, _NO_STORE, *_for_old_browsers(request)]
+        headers: dict[str, Any] = {}
+        for name, value in (*cors, _NO_STORE, *_for_old_browsers(request)):
+            headers[name] = value
+        for event in ("initial_headers", "headers") if is_first else ("headers",):
+            for listener in server.events.take(event):
+                try:
+                    listener(headers, request.environ)
+                except Exception:
+                    logger.exception("a listener of %r failed", event)
+        return _lines(headers)
+
+    def _cookie(self, request: Request, connection: Connection) -> HeaderList:
+        cookie = self._server.options.cookie
+        if cookie is None:
+            return []
+        if callable(cookie):
+            cookie = cookie(request.environ)
+        if isinstance(cookie, str):
+            cookie = {"name": cookie}
+        return [("Set-Cookie", _cookie_value(connection.id, cookie))]
+
+    def _refuse(self, request: Request, refusal: Refusal, cors: HeaderList) -> Answer:
+        server = self._server
+        if refusal.code == 5:
+            server.notices.warn(
+                f"EIO {request.header('User-Agent')}",
+                "refused a client that speaks EIO=%s, an old Socket.IO version; its User-Agent is %r: update the client to 3.x or 4.x",
+                request.query.get("EIO"),
+                request.header("User-Agent"),
+            )
+        if server.events.has("connection_error"):
+            error = RequestError(refusal.code, refusal.text, refusal.context, request.environ)
+            for listener in server.events.take("connection_error"):
+                try:
+                    listener(error)
+                except Exception:
+                    logger.exception("a listener of 'connection_error' failed")
+        body = json.encode({"code": refusal.code, "message": refusal.text})[0]
+        return Answer(refusal.status, [*cors, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
+
+    def _busy(self, cors: HeaderList) -> Answer:
+        return Answer(503, [*cors, ("Retry-After", RETRY_AFTER), ("Content-Length", "0")])
+
+    def _tell_no_takeover(self, reason: str) -> None:
+        self._server.notices.warn("takeover", "WebSocket is not possible on this web server, so clients poll and waiting polls hold a thread: %s", reason)
+
+
+_NO_STORE: Final = ("Cache-Control", "no-store")
+_SWITCHED: Final = Answer(101, [])
+"""What the web server is told of a socket that it has not any more."""
+_PARKED: Final = Answer(200, [("Content-Length", "0")])
+
+
+def _text(headers: HeaderList, body: bytes) -> Answer:
+    return Answer(200, [*headers, BODY_HEADERS, ("Content-Length", str(len(body)))], body)
+
+
+def _is_shaken(request: Request) -> bool:
+    """gevent-websocket's handler has answered 101 before the application is asked."""
+    return request.environ.get("wsgi.websocket") is not None
+
+
+def _for_old_browsers(request: Request) -> HeaderList:
+    if _MSIE.search(request.header("User-Agent") or ""):
+        return [("X-XSS-Protection", "0")]
+    return []
+
+
+def _lines(headers: Mapping[str, Any]) -> HeaderList:
+    lines: HeaderList = []
+    for name, value in headers.items():
+        for line in value if isinstance(value, list | tuple) else (value,):
+            if any(character in f"{name}{line}" for character in "\r\n\0"):
+                logger.warning("a header listener set %r to %r: CR, LF and NUL are not possible, so it is left out", name, line)
+            else:
+                lines.append((str(name), str(line)))
+    return lines
+
+
+def _cookie_value(sid: str, cookie: Mapping[str, Any]) -> str:
+    settings = {"name": "io", "path": "/", "http_only": True, "same_site": "lax", "secure": False, "max_age": None, "domain": None, **cookie}
+    parts = [f"{settings['name']}={sid}"]
+    if settings["max_age"] is not None:
+        parts.append(f"Max-Age={int(settings['max_age'])}")
+    if settings["domain"]:
+        parts.append(f"Domain={settings['domain']}")
+    if settings["path"]:
+        parts.append(f"Path={settings['path']}")
+    if settings["http_only"] is not False:
+        parts.append("HttpOnly")
+    if settings["secure"]:
+        parts.append("Secure")
+    if settings["same_site"]:
+        parts.append(f"SameSite={str(settings['same_site']).capitalize()}")
+    return "; ".join(parts)

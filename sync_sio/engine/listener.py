@@ -1,0 +1,41 @@
+"""How the engine tells the floor above. Everything here is called in phase one: no user code, no waiting, no lock held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..drivers.base import Driver
+    from .connection import Connection
+
+
+class Receiver(Protocol):
+    """One connection's ear."""
+
+    def text(self, data: bytes) -> None:
+        """Take the text of a message: UTF-8, checked. Raise ProtocolError to have the connection closed."""
+        ...
+
+    def binary(self, data: bytes) -> None:
+        """Take a binary message. Raise ProtocolError to have the connection closed."""
+        ...
+
+    def closed(self, reason: str, description: object) -> None:
+        """The connection is gone. Called once."""
+        ...
+
+
+class Listener(Protocol):
+    """The floor above the engine: `sockets.hub.Hub`, or what `EngineServer` has for users of its own."""
+
+    def start(self, driver: Driver) -> None:
+        """The runtime is known. Called before the first connection; in a fork's child again."""
+        ...
+
+    def opened(self, connection: Connection) -> Receiver:
+        """A client is there. What is sent now follows the open packet."""
+        ...
+
+    def reset(self) -> None:
+        """This is the child of a fork: the clients stay with the parent. Forget them, keep what users registered."""
+        ...

@@ -1,0 +1,295 @@
+"""Long polling: a GET that waits is a ticket, a POST is read by its own worker thread.
+
+A ticket is made under the connection's lock: answered from the outbox at once, or left waiting. Only then is the client's
+socket taken over and attached (or the worker waits). What is sent between the two answers the ticket, so nobody can miss it.
+The loop answers attached tickets, not the sender: a broadcast never pays for HTTP, and a burst is one answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..drivers.base import Driver, Stream, Waiter
+from ..protocol.engineio.payload import decode_payload
+from ..protocol.engineio.packet import EnginePacketError
+from ..errors import ProtocolError
+from ..protocol.http import response
+from ..types import HeaderList
+from .connection import CLOSED, CLOSING, OPEN, slow_consumer
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+NOOP: Final = b"6"
+GOODBYE: Final = b"1"
+CLOSING_ANSWER: Final = b"6\x1e1"
+SEND_TIMEOUT: Final = 30.0
+"""Seconds that a client may take for an answer that did not fit into the kernel's buffer at once."""
+DISCARD_BYTES: Final = 65536
+
+BODY_HEADERS: Final = ("Content-Type", "text/plain; charset=UTF-8")
+
+
+class Ticket:
+    """A GET that waits. Its headers were made when it was: the users' listeners may not run in the loop.
+
+    Attached to a stream, it is the loop's: only phase one touches `tail`. Held by a worker, `waiter` is set with the body, or with None
+    for "take what waits".
+    """
+
+    __slots__ = ("driver", "fd", "headers", "is_attached", "polling", "stream", "tail", "waiter")
+
+    def __init__(self, polling: PollingTransport, headers: HeaderList) -> None:
+        self.polling = polling
+        self.headers = headers
+        self.driver: Driver = polling.connection.driver
+        self.stream: Stream | None = None
+        self.waiter: Waiter | None = None
+        self.fd = -1
+        self.is_attached = False
+        self.tail: memoryview | None = None
+
+    def answer(self, body: bytes) -> None:
+        """Answer with this body (phase one, or before anybody else can know the ticket)."""
+        headers = [*self.headers, BODY_HEADERS, ("Content-Length", str(len(body))), ("Connection", "close")]
+        self.tail = memoryview(response(200, headers, body))
+        self._send()
+        if self.tail is not None:
+            self.polling.unsent += len(self.tail)
+            self.driver.set_interest(self, False, True)
+            self.driver.later(SEND_TIMEOUT, self.driver.discard, self)
+
+    def _send(self) -> None:
+        assert self.stream is not None
+        while self.tail is not None:
+            try:
+                sent = self.stream.send(self.tail)
+            except OSError:
+                sent = -1
+            if sent == 0:
+                return
+            if sent < 0 or sent == len(self.tail):
+                self.tail = None
+                self.driver.discard(self)
+            else:
+                self.tail = self.tail[sent:]
+
+    def on_readable(self) -> None:
+        assert self.stream is not None
+        data = self.stream.recv(DISCARD_BYTES)
+        if data == b"":
+            self.polling.gone(self)
+            self.driver.discard(self)
+        # else: a client that talks before its answer is there is not listened to
+
+    def on_writable(self) -> None:
+        if self.tail is not None:
+            before = len(self.tail)
+            self._send()
+            self.polling.unsent -= before - (0 if self.tail is None else len(self.tail))
+
+    def on_discarded(self) -> None:
+        if self.tail is not None:
+            self.polling.unsent -= len(self.tail)
+            self.tail = None
+        if self.stream is not None:
+            self.stream.close()
+
+
+class PollingTransport:
+    """The polling side of one connection. `ticket`, `is_posting` and `is_answering` are guarded by the connection's lock;
+    `unsent` (bytes of answers that clients are slow to take) is the loop's."""
+
+    __slots__ = ("connection", "farewell", "is_answering", "is_posting", "ticket", "unsent")
+
+    name: Final = "polling"
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.ticket: Ticket | None = None
+        self.is_posting = False
+        self.is_answering = False
+        self.unsent = 0
+        self.farewell = GOODBYE
+
+    # -- GET ---------------------------------------------------------------------------------------------------------------
+
+    def get(self, headers: HeaderList) -> bytes | Ticket | None:
+        """Return the body when something waits, a ticket when not, None when this GET is not legal (any more)."""
+        connection = self.connection
+        body: bytes | None = None
+        with connection.lock:
+            if connection.state is CLOSED or connection.transport is not self:
+                return None
+            if self.ticket is not None:
+                connection._end("transport error", "overlap from client")
+            elif self.unsent > (limit := connection.home.options.max_buffered_bytes):
+                connection._end("transport error", slow_consumer(self.unsent, limit))
+            elif connection.outbox is not None:
+                return self._take()
+            elif connection.state is CLOSING:
+                body = CLOSING_ANSWER
+                connection._end(connection.reason, connection.description)
+            else:
+                self.ticket = Ticket(self, headers)
+                return self.ticket
+        connection.tell()
+        return body
+
+    def attach(self, ticket: Ticket, stream: Stream) -> None:
+        """The client's socket was taken over for this ticket (no lock held)."""
+        ticket.stream = stream
+        ticket.fd = stream.fd
+        self.connection.driver.watch(ticket)        # before anybody can have it answered, and with that discarded
+        with self.connection.lock:
+            ticket.is_attached = True
+            is_ours = self.ticket is ticket
+            if is_ours:
+                self.poke()
+        if not is_ours:
+            # an overlap, an upgrade or the end came first, and found nobody to answer
+            self.connection.driver.post(ticket.answer, self.farewell)
+
+    def wait(self, ticket: Ticket) -> bytes:
+        """Hold the calling worker until the ticket is answered; for sockets that cannot be taken over."""
+        connection = self.connection
+        waiter = connection.driver.waiter()
+        with connection.lock:
+            if self.ticket is not ticket:
+                return self.farewell
+            ticket.waiter = waiter
+            self.poke()
+        waiter.wait()
+        with connection.lock:
+            self.is_answering = False
+            if self.ticket is ticket:
+                self.ticket = None
+            body = waiter.value
+            if body is None:
+                body = NOOP if connection.outbox is None else self._take()
+        assert isinstance(body, bytes)
+        return body
+
+    def poke(self) -> None:
+        """Something waits, perhaps: see to it that a ticket is answered (lock held)."""
+        ticket = self.ticket
+        if ticket is None or self.is_answering or self.connection.outbox is None:
+            return
+        if ticket.waiter is not None:
+            self.is_answering = True
+            ticket.waiter.set(None)
+        elif ticket.is_attached:
+            self.is_answering = True
+            self.connection.driver.post(self._answer)
+        # else: attach() or wait() will look
+
+    def _answer(self) -> None:
+        with self.connection.lock:
+            self.is_answering = False
+            ticket = self.ticket
+            if ticket is None or self.connection.outbox is None:
+                return
+            self.ticket = None
+            body = self._take()
+        ticket.answer(body)
+
+    def _take(self) -> bytes:
+        connection = self.connection
+        outbox = connection.outbox
+        assert outbox is not None
+        body = b"\x1e".join([parcel.payload for parcel in outbox.take_some()])
+        if not outbox.parcels:
+            connection.outbox = None
+        connection.drained()
+        return body
+
+    def release(self, body: bytes) -> None:
+        """Answer the ticket that waits, if one does, without the outbox (no lock held): a noop, or the end."""
+        with self.connection.lock:
+            ticket, self.ticket = self.ticket, None
+            self.farewell = body
+            if ticket is None:
+                return
+            if ticket.waiter is not None:
+                ticket.waiter.set(body)
+                return
+            if not ticket.is_attached:
+                return                      # attach() or wait() answers it
+        self.connection.driver.post(ticket.answer, body)
+
+    def nudge(self) -> None:
+        """Let a GET that waits for nothing go, with a noop: the client prepares to upgrade (phase one)."""
+        with self.connection.lock:
+            ticket = self.ticket
+            if ticket is None or self.connection.outbox is not None or not (ticket.is_attached or ticket.waiter):
+                return
+            self.ticket = None
+            if ticket.waiter is not None:
+                ticket.waiter.set(NOOP)
+                return
+        ticket.answer(NOOP)
+
+    def gone(self, ticket: Ticket) -> None:
+        """The client hung up on a GET (phase one)."""
+        with self.connection.lock:
+            if self.ticket is not ticket:
+                return
+            self.ticket = None
+        self.connection.end("transport error", "poll connection closed prematurely")
+
+    # -- POST --------------------------------------------------------------------------------------------------------------
+
+    def begin_post(self) -> bool:
+        """Take the right to read. False: another POST has it (the connection ends, as no client does that), or it is too late."""
+        connection = self.connection
+        with connection.lock:
+            if connection.state is CLOSED or connection.transport is not self:
+                return False
+            if not self.is_posting:
+                self.is_posting = True
+                return True
+            connection._end("transport error", "data request overlap from client")
+        connection.tell()
+        return False
+
+    def end_post(self) -> None:
+        """Give the right to read back, after `begin_post`."""
+        with self.connection.lock:
+            self.is_posting = False
+
+    def feed(self, body: bytes) -> None:
+        """Deliver a payload, packet by packet, until the end of it or of the connection; then wait while too much waits for handlers."""
+        connection = self.connection
+        connection.heard = True
+        try:
+            for kind, data in decode_payload(body):
+                if connection.state is not OPEN:
+                    return
+                if kind == "1":
+                    self.farewell = NOOP
+                connection.receive(kind, data)
+        except EnginePacketError as error:
+            connection.end("parse error", error)
+        except ProtocolError as error:
+            connection.close("forced close", error)
+        if connection.is_paused:
+            self._wait_until_resumed()
+
+    def _wait_until_resumed(self) -> None:
+        connection = self.connection
+        waiter = connection.driver.waiter()
+        with connection.lock:
+            if not connection.is_paused or connection.state is CLOSED:
+                return
+            connection.resumed = waiter
+        waiter.wait()
+
+    # -- the end -----------------------------------------------------------------------------------------------------------
+
+    def may_close(self) -> bool:
+        """Tell whether the client can be told now (lock held): its GET waits, and nothing comes before."""
+        return self.ticket is not None and self.connection.outbox is None
+
+    def finish(self) -> None:
+        """The connection has ended (no lock held): let the client's GET go."""
+        self.release(self.farewell)

@@ -1,0 +1,292 @@
+"""The Engine.IO server: who is connected, which options hold, and the WSGI door.
+
+Usable on its own::
+
+    engine = EngineServer()
+
+    @engine.on("connection")
+    def connected(connection):
+        connection.on("message", lambda data: connection.send(data))
+
+    application = engine
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from ..config import EngineOptions, refuse_unknown
+from ..drivers.base import Driver
+from ..drivers.choose import choose
+from ..drivers.locks import native_lock
+from ..notices import Notices
+from ..protocol.cors import Origins
+from ..types import Environ, StartResponse, WSGIApp
+from ..wsgi.takeover import Taken, take
+from .connection import Connection, State
+from .door import Door
+from .events import Events, call_all
+from .heartbeat import Heartbeat
+from .listener import Listener, Receiver
+
+logger = logging.getLogger("sync_sio.engine")
+F = TypeVar("F", bound=Callable[..., Any])
+
+class EngineServer:
+    """An Engine.IO v4 server, and a WSGI application.
+
+    Nothing starts before the first request (or `start`): importing, preloading and forking are safe, and a fork's child starts afresh.
+
+    Args:
+        wsgi_app: gets the requests outside `path`; None answers them with 404.
+        options: those of `EngineOptions`.
+
+    Threads: every method may be called from any thread. `_lock` guards starting, closing and the registry's growth.
+    """
+
+    def __init__(
+        self,
+        wsgi_app: WSGIApp | None = None,
+        *,
+        _options: EngineOptions | None = None,
+        _listener: Listener | None = None,
+        _driver: Driver | None = None,
+        _take: Callable[[Environ], Taken] = take,
+        **options: Any,
+    ) -> None:
+        if _options is None:
+            known = EngineOptions.__dataclass_fields__
+            refuse_unknown(EngineOptions, {name: value for name, value in options.items() if name not in known})
+            _options = EngineOptions(**options)
+        self.options = _options
+        self.wsgi_app = wsgi_app
+        self.origins = Origins(
+            _options.cors_allowed_origins,
+            _options.cors_credentials,
+            _options.cors_methods,
+            _options.cors_allowed_headers,
+            _options.cors_max_age,
+        )
+        self.generate_id: Callable[[Environ], str] | None = None
+        """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
+        self.connections: dict[str, Connection] = {}
+        self.events = Events("connection", "connection_error", "initial_headers", "headers")
+        self.driver: Driver
+        self.notices: Notices
+        self.heartbeat: Heartbeat
+        self.is_started = False
+        self.is_closed = False
+        self.on_exit: Callable[[], None] = self.close
+        """Runs when the process ends. The server that is built on this one closes itself first."""
+        self.on_start: Callable[[], None] = _nothing
+        """Runs when the runtime is known and everything below is ready."""
+        self.take = _take
+        self._listener: Listener = PlainListener() if _listener is None else _listener
+        self._given_driver = _driver
+        self._lock = native_lock()
+        self._door = Door(self)
+        _reset_after_fork(self)
+
+    # -- users' side -------------------------------------------------------------------------------------------------------
+
+    @property
+    def clients_count(self) -> int:
+        """How many clients are connected to this process."""
+        return len(self.connections)
+
+    @overload
+    def on(self, name: str, listener: F) -> F: ...
+    @overload
+    def on(self, name: str) -> Callable[[F], F]: ...
+    def on(self, name: str, listener: Any = None) -> Any:
+        """Call `listener` for one of these events; as a call or a decorator.
+
+        `"connection"(connection)`: a client is there. `"connection_error"(error)`: a request was refused; `error.code`, `.message`,
+        `.context`, `.request`. `"initial_headers"(headers, environ)`: once per session, before its first response; `"headers"(headers, environ)`: before
+        every response of a session. Both change the dict: a list gives several lines.
+        """
+        return self.events.on(name, listener)
+
+    @overload
+    def once(self, name: str, listener: F) -> F: ...
+    @overload
+    def once(self, name: str) -> Callable[[F], F]: ...
+    def once(self, name: str, listener: Any = None) -> Any:
+        """The same for the next time only."""
+        return self.events.once(name, listener)
+
+    def off(self, name: str, listener: Callable[..., Any] | None = None) -> None:
+        """Remove a listener, or all of one event."""
+        self.events.off(name, listener)
+
+    def close(self) -> None:
+        """Close every connection: WebSockets with a close frame, polls with an answer. New ones are accepted again."""
+        self.close_all("forced close")
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """The WSGI application: our path here, everything else to the wrapped application."""
+        if self.serves(environ.get("PATH_INFO", "")):
+            return self._door.handle(environ, start_response)
+        if self.wsgi_app is not None:
+            return self.wsgi_app(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")])
+        return [b"not found"]
+
+    def serves(self, path: str) -> bool:
+        """Tell whether a request to `path` is ours."""
+        prefix = "/" + self.options.path.strip("/")
+        if self.options.add_trailing_slash:
+            return path.startswith(prefix + "/")
+        return path == prefix or path.startswith(prefix + "/")
+
+    # -- life --------------------------------------------------------------------------------------------------------------
+
+    def start(self, environ: Mapping[str, Any] | None = None) -> Driver:
+        """Settle the runtime and start, if that has not happened. `environ`: the request in hand, which tells what serves it."""
+        if self.is_started:
+            return self.driver
+        with self._lock:
+            if not self.is_started:
+                options = self.options
+                self.driver = self._given_driver or choose(options.runtime, environ, options.max_handlers)
+                self.notices = Notices(logger, self.driver.now)
+                self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout)
+                self._listener.start(self.driver)
+                self.is_started = must_tell = True
+                _close_at_exit(self)
+            else:
+                must_tell = False
+        if must_tell:
+            self.on_start()
+        return self.driver
+
+    def close_all(self, reason: str, code: int | None = None) -> None:
+        """End every connection now; what waits for slow ones is dropped."""
+        for connection in list(self.connections.values()):
+            connection.abort(reason, None, code)
+
+    def shut_down(self) -> None:
+        """Refuse what comes from now on, and end what is there: the process is about to."""
+        self.is_closed = True
+        self.close_all("forced close", 1001)
+        if self.is_started:
+            self.heartbeat.stop()
+
+    def reset(self) -> None:
+        """Start afresh in the child of a fork: the clients stay with the parent."""
+        self._lock = native_lock()
+        if self.is_started:
+            self.is_started = False
+            self.driver.abandon()
+            self.connections = {}
+            self._listener.reset()
+
+    def audit(self) -> list[str]:
+        """Name what is left when nothing should be."""
+        if not self.is_started:
+            return []
+        left = [f"{connection!r} is registered" for connection in self.connections.values()]
+        if len(self.heartbeat):
+            left.append(f"{len(self.heartbeat)} connections have a heartbeat")
+        return left + self.driver.audit()
+
+    # -- what connections and the door need ----------------------------------------------------------------------------------
+
+    def register(self, connection: Connection) -> bool:
+        """Make a connection known. False: `max_connections` are there already, or its id is taken."""
+        limit = self.options.max_connections
+        with self._lock:
+            if (limit is not None and len(self.connections) >= limit) or connection.id in self.connections:
+                return False
+            self.connections[connection.id] = connection
+        return True
+
+    def opened(self, connection: Connection) -> None:
+        """Its open packet is on its way: it lives from here on."""
+        connection.open()
+        self.heartbeat.opened(connection)
+        if connection.state is State.CLOSED:
+            self.forget(connection)         # lost between the two
+            return
+        if self.events.has("connection"):
+            strand = connection.strand
+            if strand.put(_call_connected, self, connection):
+                connection.driver.run(strand)
+
+    def receiver(self, connection: Connection) -> Receiver:
+        return self._listener.opened(connection)
+
+    def pong(self, connection: Connection) -> None:
+        self.heartbeat.pong(connection)
+
+    def forget(self, connection: Connection) -> None:
+        if self.connections.get(connection.id) is connection:
+            del self.connections[connection.id]
+        self.heartbeat.forget(connection)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _call_connected(server: EngineServer, connection: Connection) -> None:
+    call_all(server.events.take("connection"), (connection,), connection.id)
+
+
+class PlainListener:
+    """The floor above, when there is none: messages go to the listeners of the connection."""
+
+    def start(self, driver: Driver) -> None:
+        pass
+
+    def opened(self, connection: Connection) -> Receiver:
+        return PlainReceiver(connection)
+
+    def reset(self) -> None:
+        pass
+
+
+class PlainReceiver:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def text(self, data: bytes) -> None:
+        self._connection.fire("message", bytes(data).decode(), size=len(data))
+
+    def binary(self, data: bytes) -> None:
+        self._connection.fire("message", bytes(data), size=len(data))
+
+    def closed(self, reason: str, description: object) -> None:
+        pass                                # the connection tells its listeners itself
+
+
+if TYPE_CHECKING:
+    _: type[Listener] = PlainListener
+
+
+def _reset_after_fork(server: EngineServer) -> None:
+    reference = weakref.ref(server)
+
+    def reset() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.reset()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reset)
+
+
+def _close_at_exit(server: EngineServer) -> None:
+    reference = weakref.ref(server)
+
+    def close() -> None:
+        alive = reference()
+        if alive is not None and alive.is_started:
+            alive.on_exit()
+
+    atexit.register(close)

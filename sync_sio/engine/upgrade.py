@@ -1,0 +1,107 @@
+"""From polling to WebSocket without losing or reordering a packet.
+
+The probe runs on a candidate while polling goes on. What waits, waits in the connection's outbox, which belongs to no transport: the switch
+is one hold of the lock that says where the outbox drains to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..drivers.base import Timer
+from ..protocol.parcel import Parcel
+from .connection import CLOSED, CLOSING
+from .polling import GOODBYE, PollingTransport
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .websocket import WebSocketTransport
+
+PROBE_ANSWER: Final = Parcel.control(b"3probe")
+NOOP_INTERVAL: Final = 0.1
+"""Seconds between the noops that let the client's polls go while it prepares the switch."""
+
+
+class Upgrade:
+    """One upgrade in progress. Its methods are called in phase one; `connection.candidate` (under the connection's lock) says whether it is still on."""
+
+    __slots__ = ("connection", "is_probed", "polling", "ticker", "timeout", "websocket")
+
+    def __init__(self, connection: Connection, polling: PollingTransport, websocket: WebSocketTransport) -> None:
+        self.connection = connection
+        self.polling = polling
+        self.websocket = websocket
+        self.is_probed = False
+        self.ticker: Timer | None = None
+        self.timeout: Timer | None = None
+
+    def begin(self) -> bool:
+        """Become the connection's candidate. False: it has one, is on WebSocket already, or has ended; then this WebSocket is closed."""
+        connection, websocket = self.connection, self.websocket
+        websocket.upgrade = self
+        with connection.lock:
+            is_on = connection.state is not CLOSED and connection.candidate is None and connection.transport is self.polling
+            if is_on:
+                connection.candidate = websocket
+        if is_on:
+            self.timeout = connection.driver.later(connection.home.options.upgrade_timeout, self.abandon)
+        return is_on
+
+    def on_text(self, data: bytes) -> None:
+        """The probe, or the switch; anything else ends the attempt."""
+        if data == b"2probe" and not self.is_probed:
+            self.is_probed = True
+            with self.connection.lock:
+                self.websocket.send_raw(PROBE_ANSWER.frames)
+            self._tick()
+        elif data == b"5":
+            self._switch()
+        else:
+            self.abandon()
+
+    def on_lost(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End the attempt; the client stays on polling. Idempotent."""
+        with self.connection.lock:
+            if self.connection.candidate is self.websocket:
+                self.connection.candidate = None
+        self._stop()
+        if self.websocket.upgrade is not None:
+            self.websocket.finish()
+
+    def _tick(self) -> None:
+        if self.connection.candidate is self.websocket:
+            self.polling.nudge()
+            self.ticker = self.connection.driver.later(NOOP_INTERVAL, self._tick)
+
+    def _stop(self) -> None:
+        for timer in (self.ticker, self.timeout):
+            if timer is not None:
+                timer.cancel()
+
+    def _switch(self) -> None:
+        connection, websocket = self.connection, self.websocket
+        is_done = is_conflict = False
+        with connection.lock:
+            if connection.candidate is websocket and connection.state is not CLOSED:
+                if self.polling.is_posting:
+                    is_conflict = True
+                    connection._end("transport error", "an upgrade packet while a POST is read")
+                else:
+                    is_done = True
+                    connection.candidate = None
+                    websocket.upgrade = None
+                    connection.transport = connection.direct = websocket
+                    if connection.outbox is not None and connection.corked != connection.driver.ident():
+                        websocket.drain()
+                    elif connection.outbox is None and connection.state is CLOSING:
+                        connection.drained()
+        self._stop()
+        if is_done:
+            self.polling.release(GOODBYE)
+        elif is_conflict:
+            connection.tell()
+        else:
+            self.abandon()

@@ -1,0 +1,363 @@
+"""The WebSocket transport: frames in, parcels out, on a stream that the loop watches.
+
+In three roles, one after the other: `upgrade` set: a candidate, whose messages only the probe sees; then the connection's own; then `is_leaving`:
+it waits for the client's close frame, so that what we sent last is not lost to a reset.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ..drivers.base import Driver, Stream
+from ..errors import ProtocolError
+from ..protocol.engineio.packet import EnginePacketError
+from ..protocol.engineio.payload import decode_packet
+from ..protocol.parcel import Parcel
+from ..protocol.websocket.deflate import Deflate
+from ..protocol.websocket.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    FrameError,
+    NO_CODE,
+    FrameReader,
+    close_frame,
+    parse_close,
+    pong_frame,
+)
+from .connection import CLOSED, OPEN
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+READ_BYTES: Final = 66 * 1024
+"""One read: a 64 KiB message with its heads fits."""
+LINGER: Final = 2.0
+"""Seconds that a client has to answer our close frame."""
+MESSAGE: Final = ord("4")
+PONG_PACKET: Final = ord("3")
+
+
+class Candidate(Protocol):
+    """An upgrade in progress, as its WebSocket sees it."""
+
+    def on_text(self, data: bytes) -> None: ...
+
+    def on_lost(self) -> None: ...
+
+
+class WebSocketTransport:
+    """One WebSocket. The connection's lock guards writes, `is_armed` and the life of the stream; reading is the loop's."""
+
+    __slots__ = ("close_code", "connection", "deflate", "driver", "fd", "is_armed", "is_deaf", "is_leaving", "is_lost", "leftover", "reader", "stream", "upgrade")
+
+    name: Final = "websocket"
+
+    def __init__(self, connection: Connection, stream: Stream, leftover: bytes = b"", deflate: Deflate | None = None) -> None:
+        self.connection = connection
+        self.driver: Driver = connection.driver
+        self.stream = stream
+        self.fd = stream.fd
+        self.deflate = deflate
+        limit = connection.home.options.max_http_buffer_size
+        self.reader = FrameReader(limit) if deflate is None else FrameReader(limit, deflate.inflate)
+        self.leftover = leftover
+        self.upgrade: Candidate | None = None
+        self.is_armed = False
+        self.is_deaf = False
+        self.is_leaving = False
+        self.is_lost = False
+        self.close_code: int | None = None
+
+    def start(self) -> None:
+        """Read from now on: what the server had read ahead, then the stream. Any thread."""
+        self.driver.post(self._begin)
+
+    def _begin(self) -> None:
+        leftover, self.leftover = self.leftover, b""
+        if leftover:
+            self._feed(leftover)
+        if not self.is_lost:
+            self.driver.watch(self)
+            with self.connection.lock:
+                if self.is_armed or self.connection.is_paused:
+                    self.driver.set_interest(self, not self.connection.is_paused, self.is_armed)
+
+    # -- out: any thread, the connection's lock held ---------------------------------------------------------------------------
+
+    def write(self, parcel: Parcel) -> None:
+        """Send a parcel; nothing waits before it. What does not fit is kept."""
+        data = parcel.frames if self.deflate is None else self._deflated(parcel)
+        try:
+            sent = self.stream.send(data)
+        except OSError as error:
+            self.connection.lose(error)
+            return
+        if sent != len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def send_raw(self, data: bytes) -> None:
+        """The same for bytes that are no parcel."""
+        outbox = self.connection.outbox
+        if outbox is not None and outbox.tail is not None:
+            return                          # a pong to a client that does not read
+        try:
+            sent = self.stream.send(data)
+        except OSError as error:
+            if self.upgrade is None:
+                self.connection.lose(error)
+            return
+        if sent != len(data) and self.upgrade is None:
+            self._keep(memoryview(data)[sent:])
+
+    def send_handshake(self, head: bytes) -> None:
+        """Send the 101 answer of an upgrade. A client that has no room even for that is none."""
+        try:
+            is_sent = self.stream.send(head) == len(head)
+        except OSError:
+            is_sent = False
+        if not is_sent:
+            self.stream.shutdown()
+
+    def drain(self) -> None:
+        """Send what waits, as far as it fits, and ask to be told when more does."""
+        connection = self.connection
+        outbox = connection.outbox
+        while outbox is not None:
+            data: memoryview | bytes | None = outbox.take_tail()
+            if data is None:
+                data = self._join(outbox.take_some())
+                if not data:
+                    connection.outbox = None
+                    break
+            try:
+                sent = self.stream.send(data)
+            except OSError as error:
+                connection.lose(error)
+                return
+            if sent != len(data):
+                outbox.keep(memoryview(data)[sent:])
+                if not self.is_armed:
+                    self._arm(True)
+                if connection.senders:
+                    connection.drained()
+                return
+            if not outbox.parcels:
+                connection.outbox = None
+                break
+        if self.is_armed:
+            self._arm(False)
+        connection.drained()
+
+    def _join(self, parcels: list[Parcel]) -> bytes:
+        if self.deflate is not None:
+            return b"".join([self._deflated(parcel) for parcel in parcels])
+        if len(parcels) == 1:
+            return parcels[0].frames
+        return b"".join([parcel.frames for parcel in parcels])
+
+    def _deflated(self, parcel: Parcel) -> bytes:
+        assert self.deflate is not None
+        frame = self.deflate.frame
+        return b"".join([frame(is_binary, payload) for is_binary, payload in parcel.packets()])
+
+    def _keep(self, rest: memoryview) -> None:
+        outbox = self.connection.outbox
+        if outbox is None:
+            outbox = self.connection.outbox = Outbox()
+        outbox.keep(rest)
+        if not self.is_armed:
+            self._arm(True)
+
+    def _arm(self, writable: bool) -> None:
+        self.is_armed = writable
+        self.driver.set_interest(self, not self.connection.is_paused or self.is_leaving, writable)
+
+    def read_again(self) -> None:
+        """The connection may be read again."""
+        self.driver.set_interest(self, True, self.is_armed)
+        if self.stream.has_pending():
+            self.driver.post(self.on_readable)
+
+    # -- in: the loop ------------------------------------------------------------------------------------------------------------
+
+    def on_writable(self) -> None:
+        with self.connection.lock:
+            if self.connection.state is not CLOSED and not self.is_leaving:
+                self.drain()
+            elif self.is_armed:
+                self._arm(False)
+
+    def on_readable(self) -> None:
+        stream = self.stream
+        if self.is_deaf:
+            if not self.is_lost and stream.recv(READ_BYTES) == b"":
+                self._lost()
+            return
+        space = self.reader.space()
+        if stream.is_tls:
+            with self.connection.lock:      # OpenSSL: never a read beside a write
+                data = stream.recv(READ_BYTES)
+            if data is not None and stream.has_pending():
+                self.driver.post(self.on_readable)
+        elif space is None:
+            data = stream.recv(READ_BYTES)
+        else:
+            count = stream.recv_into(space)
+            if count:
+                messages: list[tuple[int, bytes]] = []
+                self._take(messages, count)
+                return
+            data = None if count is None else b""
+        if data:
+            self._feed(data)
+        elif data is not None:
+            self._lost()
+
+    def _feed(self, data: bytes) -> None:
+        messages: list[tuple[int, bytes]] = []
+        error: FrameError | None = None
+        try:
+            self.reader.feed(data, messages)
+        except FrameError as problem:
+            error = problem
+        self._handle(messages, error)
+
+    def _take(self, messages: list[tuple[int, bytes]], count: int) -> None:
+        error: FrameError | None = None
+        try:
+            self.reader.filled(count, messages)
+        except FrameError as problem:
+            error = problem
+        self._handle(messages, error)
+
+    def _handle(self, messages: list[tuple[int, bytes]], error: FrameError | None) -> None:
+        connection = self.connection
+        connection.heard = True
+        if messages:
+            self._deliver(messages)
+        if error is not None:
+            self._refuse(error)
+        elif connection.is_paused and not self.is_leaving and self.upgrade is None:
+            with connection.lock:
+                if connection.is_paused:
+                    self.driver.set_interest(self, False, self.is_armed)
+
+    def _deliver(self, messages: list[tuple[int, bytes]]) -> None:
+        connection = self.connection
+        receiver = connection.receiver
+        try:
+            for opcode, payload in messages:
+                if self.is_leaving or self.upgrade is not None or opcode > BINARY:
+                    if not self._rare(opcode, payload):
+                        return
+                elif connection.state is not OPEN:
+                    continue                # only a close frame counts from here on
+                elif opcode == TEXT:
+                    kind = payload[0] if payload else 0
+                    if kind == MESSAGE:
+                        receiver.text(payload[1:])
+                    elif kind == PONG_PACKET:
+                        connection.home.pong(connection)
+                    else:
+                        self._packet(payload)
+                else:
+                    receiver.binary(payload)
+        except ProtocolError as error:
+            connection.close("forced close", error)
+
+    def _packet(self, payload: bytes) -> None:
+        try:
+            kind, data = decode_packet(payload)
+        except EnginePacketError as error:
+            self.connection.abort("parse error", error)
+        else:
+            self.connection.receive(kind, data)
+
+    def _rare(self, opcode: int, payload: bytes) -> bool:
+        """A control frame, or whatever comes in another role. False: nothing after it matters."""
+        connection = self.connection
+        if opcode == CLOSE:
+            self._on_close(payload)
+            return False
+        if self.is_leaving:
+            return True
+        if opcode == PING:
+            with connection.lock:
+                if connection.state is OPEN:
+                    self.send_raw(pong_frame(payload))
+        elif self.upgrade is not None:
+            if opcode == TEXT:
+                self.upgrade.on_text(payload)
+            elif opcode == BINARY:
+                self.upgrade.on_text(b"")
+        return True
+
+    def _on_close(self, payload: bytes) -> None:
+        try:
+            code, reason = parse_close(payload)
+        except FrameError as error:
+            self._refuse(error)
+            return
+        self.is_lost = self.is_deaf = True  # the client says nothing more
+        self.close_code = None if code == NO_CODE else code
+        if self.is_leaving:
+            self.driver.discard(self)
+        elif self.upgrade is not None:
+            self.upgrade.on_lost()
+        else:
+            self.connection.abort("transport close", f"close frame {code} {reason}".rstrip())
+
+    def _refuse(self, error: FrameError) -> None:
+        self.is_deaf = True                 # what follows cannot be understood; it is read, so that our close frame gets through
+        self.close_code = error.code
+        if self.is_leaving:
+            return
+        if self.upgrade is not None:
+            self.upgrade.on_lost()
+        else:
+            self.connection.abort("transport error", error, error.code)
+
+    def _lost(self) -> None:
+        """End of file."""
+        self.is_lost = self.is_deaf = True
+        if self.is_leaving:
+            self.driver.discard(self)
+        elif self.upgrade is not None:
+            self.upgrade.on_lost()
+        else:
+            self.connection.end("transport close")
+
+    # -- the end -------------------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Leave (no lock held): a close frame if one still fits between two frames, then the client's answer or the end. Idempotent."""
+        connection = self.connection
+        with connection.lock:
+            if self.is_leaving:
+                return
+            self.is_leaving = True
+            outbox = connection.outbox if self.upgrade is None else None
+            is_told = False
+            if outbox is None or outbox.tail is None:
+                frame = close_frame(self.close_code if self.close_code is not None else connection.close_code)
+                try:
+                    is_told = self.stream.send(frame) == len(frame)
+                except OSError:
+                    pass
+            self.upgrade = None
+            if is_told and not self.is_lost:
+                self.is_armed = False
+                self.driver.set_interest(self, True, False)
+        if is_told and not self.is_lost:
+            self.driver.later(LINGER, self.driver.discard, self)
+        else:
+            self.driver.discard(self)
+
+    def on_discarded(self) -> None:
+        with self.connection.lock:
+            self.is_lost = self.is_deaf = self.is_leaving = True
+            self.stream.close()
+

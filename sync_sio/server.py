@@ -1,0 +1,363 @@
+"""The Socket.IO server: composes the floors, owns nothing but their order. Its methods stand for those of the main namespace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar, overload
+
+from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
+from .drivers.base import Driver
+from .drivers.locks import native_lock
+from .engine.server import EngineServer
+from .protocol.socketio.parser import JsonParser
+from .sockets.broadcast import BroadcastOperator
+from .sockets.hub import Hub
+from .sockets.namespace import Namespace
+from .types import Environ, JsonDefault, StartResponse, WSGIApp
+from .wsgi.embedded import EmbeddedServer
+from .wsgi.files import ClientFiles
+from .wsgi.takeover import Taken, take
+
+logger = logging.getLogger("sync_sio")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Server:
+    """A Socket.IO v4 server, and a WSGI application.
+
+    Nothing (thread, descriptor, runtime) exists before first use, so importing an application, preloading and forking are safe.
+
+    Args:
+        wsgi_app: gets the requests outside `path`; None answers them with 404.
+        path: where the server is reached; everything below it is ours.
+        runtime: `"threads"`, `"gevent"`, or `"auto"`: gevent when the process is monkey-patched or gevent is serving.
+        transports: which of `"polling"` and `"websocket"` may be used.
+        allow_upgrades: whether clients that poll may switch to WebSocket.
+        ping_interval, ping_timeout: seconds between pings, and for the answer to one.
+        upgrade_timeout: seconds from an upgrade's start to its end.
+        connect_timeout: seconds in which a client must have joined a namespace.
+        max_http_buffer_size: bytes of one message from a client; a larger one is refused before it is buffered.
+        max_attachments: binary attachments of one packet; the JavaScript clients take 10.
+        cors_allowed_origins: which other origins are served: `"*"`, an origin, a list, a compiled pattern, a function; False: no check.
+        cors_credentials, cors_methods, cors_allowed_headers, cors_max_age: what preflight answers say.
+        cookie: None, a name, a dict or a function of the environ: a cookie with the session id.
+        allow_request: `f(environ)`: False, or `RequestRefused`, refuses a handshake.
+        initial_packet: a message that follows the open packet.
+        json_default: `f(value)` for what JSON has no form for.
+        parser: None for JSON, or an object with `encode()` and `decoder()`.
+        serve_client: whether the JavaScript client is served below `path`.
+        max_connections: more clients get 503.
+        max_buffered_bytes: outbound bytes that one connection may hold: from half of it `socket.emit` waits.
+        send_timeout: seconds that `socket.emit` may wait then.
+        max_handlers: handlers that run at once; None: 64 threads or 1000 greenlets.
+        ws_engine: `"native"`, or `"simple-websocket"`: a thread per WebSocket on that library.
+        trusted_proxies: addresses or networks whose `X-Forwarded-*` headers are believed.
+
+    Raises:
+        TypeError: an unknown option, or one of the wrong type. ValueError: an impossible value. Both name it.
+
+    Threads: every method may be called from any thread or greenlet.
+    """
+
+    def __init__(
+        self,
+        wsgi_app: WSGIApp | None = None,
+        *,
+        path: str = "/socket.io",
+        add_trailing_slash: bool = True,
+        runtime: Runtime = "auto",
+        transports: Sequence[str] = ("polling", "websocket"),
+        allow_upgrades: bool = True,
+        ping_interval: float = 25.0,
+        ping_timeout: float = 20.0,
+        upgrade_timeout: float = 10.0,
+        connect_timeout: float = 45.0,
+        max_http_buffer_size: int = 1_000_000,
+        max_attachments: int = 10,
+        cors_allowed_origins: AllowedOrigins = None,
+        cors_credentials: bool | None = None,
+        cors_methods: Sequence[str] = ("GET", "POST"),
+        cors_allowed_headers: Sequence[str] | None = None,
+        cors_max_age: int | None = None,
+        cookie: Cookie = None,
+        allow_request: Callable[[Environ], object] | None = None,
+        initial_packet: str | bytes | None = None,
+        json_default: JsonDefault | None = None,
+        parser: Any = None,
+        serve_client: bool = True,
+        max_connections: int | None = None,
+        max_buffered_bytes: int = 16_000_000,
+        send_timeout: float = 20.0,
+        max_handlers: int | None = None,
+        ws_engine: Literal["native", "simple-websocket"] = "native",
+        trusted_proxies: Sequence[str] = (),
+        _driver: Driver | None = None,
+        _take: Callable[[Environ], Taken] = take,
+        **unknown: object,
+    ) -> None:
+        refuse_unknown(ServerOptions, unknown)
+        _check_app(wsgi_app)
+        self.options = ServerOptions(
+            path=path,
+            add_trailing_slash=add_trailing_slash,
+            runtime=runtime,
+            transports=transports,
+            allow_upgrades=allow_upgrades,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            upgrade_timeout=upgrade_timeout,
+            connect_timeout=connect_timeout,
+            max_http_buffer_size=max_http_buffer_size,
+            max_attachments=max_attachments,
+            cors_allowed_origins=cors_allowed_origins,
+            cors_credentials=cors_credentials,
+            cors_methods=cors_methods,
+            cors_allowed_headers=cors_allowed_headers,
+            cors_max_age=cors_max_age,
+            cookie=cookie,
+            allow_request=allow_request,
+            initial_packet=initial_packet,
+            json_default=json_default,
+            parser=parser,
+            serve_client=serve_client,
+            max_connections=max_connections,
+            max_buffered_bytes=max_buffered_bytes,
+            send_timeout=send_timeout,
+            max_handlers=max_handlers,
+            ws_engine=ws_engine,
+            trusted_proxies=trusted_proxies,
+        )
+        self._hub = Hub(self, self.options, parser or JsonParser(max_attachments, json_default, max_http_buffer_size * max_attachments))
+        self.engine = EngineServer(wsgi_app, _options=self.options, _listener=self._hub, _driver=_driver, _take=_take)
+        """The Engine.IO server below: connections, session ids, headers, refused requests."""
+        self.engine.on_exit = self.close
+        self.engine.on_start = self._start_spawned
+        self.sockets: Namespace = self._hub.of("/")
+        """The main namespace."""
+        self.http_server: EmbeddedServer | None = None
+        """The embedded server of `listen` and `start`, if any."""
+        self._files = ClientFiles() if serve_client else None
+        self._lock = native_lock()
+        self._to_spawn: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<sync_sio.Server at {self.options.path}, {self.engine.clients_count} clients>"
+
+    # -- serving -----------------------------------------------------------------------------------------------------------
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """The WSGI application."""
+        path = environ.get("PATH_INFO", "")
+        if self._files is not None and self.engine.serves(path):
+            answer = self._files.find(path, environ)
+            if answer is not None:
+                return answer(environ, start_response)
+        return self.engine(environ, start_response)
+
+    def attach(self, wsgi_app: WSGIApp) -> Server:
+        """Set the application that gets the requests outside `path`, and return this server: `app.wsgi_app = io.attach(app.wsgi_app)`."""
+        _check_app(wsgi_app)
+        self.engine.wsgi_app = wsgi_app
+        return self
+
+    def listen(
+        self,
+        port: int = 3000,
+        host: str = "127.0.0.1",
+        *,
+        certfile: str | None = None,
+        keyfile: str | None = None,
+        backlog: int = 2048,
+    ) -> None:
+        """Serve until Ctrl-C or SIGTERM on the embedded server, which is gevent's when the runtime is gevent; HTTPS with a certificate."""
+        running = self.start(port, host, certfile=certfile, keyfile=keyfile, backlog=backlog)
+        try:
+            running.http_server.serve_forever()
+        finally:
+            running.stop()
+
+    def start(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        certfile: str | None = None,
+        keyfile: str | None = None,
+        backlog: int = 2048,
+    ) -> Running:
+        """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager."""
+        driver = self.engine.start()
+        kind: Literal["threads", "gevent"] = "gevent" if driver.name == "gevent" else "threads"
+        http_server = EmbeddedServer(self, host, port, kind, certfile=certfile, keyfile=keyfile, backlog=backlog)
+        http_server.start()
+        self.http_server = http_server
+        return Running(self, http_server)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """End it all: every socket gets `"server shutting down"`, WebSockets are closed with 1001, waiting polls get an answer.
+
+        Clients are not told to stay away, so they reconnect to whoever serves next. Waits up to `timeout` seconds for the disconnect handlers, but
+        not for the one that it is called from. Requests that come later get 503. Idempotent; runs by itself when the process ends.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        engine = self.engine
+        engine.is_closed = True
+        if not engine.is_started:
+            return
+        deadline = engine.driver.now() + timeout
+        self._hub.close("server shutting down")
+        engine.shut_down()
+        self._hub.wait_until_told(timeout)
+        engine.driver.stop(max(0.0, deadline - engine.driver.now()))
+
+    def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Run `fn(*args)` beside everything else, on a thread or greenlet of its own, whichever is right.
+
+        Before this process serves, it is queued and starts when it does: in each process of a web server that forks.
+        """
+        with self._lock:
+            if not self.engine.is_started:
+                self._to_spawn.append((fn, args))
+                return
+        self.engine.driver.spawn(fn, *args)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, in the way that is right for the runtime."""
+        self.engine.start().sleep(seconds)
+
+    def _start_spawned(self) -> None:
+        with self._lock:
+            waiting = list(self._to_spawn)
+        for fn, args in waiting:
+            self.engine.driver.spawn(fn, *args)
+
+    def audit(self) -> list[str]:
+        """Name what is left when nothing should be: sockets, rooms, acks, connections, timers. For tests; empty is good."""
+        return self._hub.audit() + self.engine.audit()
+
+    # -- namespaces --------------------------------------------------------------------------------------------------------
+
+    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace:
+        """Return the namespace of this name, made if need be; `""` is `/` and `abc` is `/abc`. `fn` becomes a connection listener."""
+        namespace = self._hub.of(name)
+        if fn is not None:
+            namespace.on("connection", fn)
+        return namespace
+
+    @overload
+    def on(self, event: str, fn: F) -> F: ...
+    @overload
+    def on(self, event: str) -> Callable[[F], F]: ...
+    def on(self, event: str, fn: Any = None) -> Any:
+        """Call `fn(socket)` for each `"connection"` (or `"connect"`). As a call or a decorator; returns `fn`."""
+        return self.sockets.on(event) if fn is None else self.sockets.on(event, fn)
+
+    @overload
+    def once(self, event: str, fn: F) -> F: ...
+    @overload
+    def once(self, event: str) -> Callable[[F], F]: ...
+    def once(self, event: str, fn: Any = None) -> Any:
+        """The same for the next time only."""
+        return self.sockets.once(event) if fn is None else self.sockets.once(event, fn)
+
+    def off(self, event: str | None = None, fn: Callable[..., Any] | None = None) -> None:
+        """Remove a listener, all of one event, or all."""
+        self.sockets.off(event, fn)
+
+    def listeners(self, event: str) -> list[Callable[..., Any]]:
+        """Return the listeners of one event."""
+        return self.sockets.listeners(event)
+
+    @overload
+    def event(self, name: F) -> F: ...
+    @overload
+    def event(self, name: str, fn: F, *, concurrent: bool = False) -> F: ...
+    @overload
+    def event(self, name: str | None = None, *, concurrent: bool = False) -> Callable[[F], F]: ...
+    def event(self, name: Any = None, fn: Any = None, *, concurrent: bool = False) -> Any:
+        """Handle an event of every socket of the main namespace: `@io.event`, `@io.event("name")`, or `io.event("name", fn)`."""
+        return self.sockets.event(name, fn, concurrent=concurrent)
+
+    def register(self, handlers: object) -> Any:
+        """Take an object's `on_…` methods, and those marked with `event`, as handlers of the main namespace."""
+        return self.sockets.register(handlers)
+
+    def on_error(self, fn: F) -> F:
+        """Call `fn(error, socket, event, args)` once for each handler that fails."""
+        return self.sockets.on_error(fn)
+
+    @overload
+    def use(self, fn: F, *, admitted: bool = False) -> F: ...
+    @overload
+    def use(self, fn: None = None, *, admitted: bool = False) -> Callable[[F], F]: ...
+    def use(self, fn: Any = None, *, admitted: bool = False) -> Any:
+        """Add middleware for those who connect: `fn(socket)` raises to refuse, `fn(socket, next)` calls `next` when it knows."""
+        return self.sockets.use(fn, admitted=admitted)
+
+    # -- broadcasting from the main namespace --------------------------------------------------------------------------------
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Send an event to every client of the main namespace. Never blocks on a client."""
+        self.sockets.emit(event, *args)
+
+    def send(self, *args: Any) -> None:
+        """`emit("message", …)`."""
+        self.sockets.send(*args)
+
+    def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Address one room or several: whoever is in any of them, once."""
+        return self.sockets.to(rooms)
+
+    def in_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """The same as `to`."""
+        return self.sockets.in_(rooms)
+
+    def except_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Leave out whoever is in these rooms."""
+        return self.sockets.except_(rooms)
+
+
+class Running:
+    """A server that serves in the background. As a context manager it stops at the end."""
+
+    def __init__(self, server: Server, http_server: EmbeddedServer) -> None:
+        self._server = server
+        self.http_server = http_server
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return self.http_server.port
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, such as `http://127.0.0.1:3000`."""
+        return self.http_server.url
+
+    def stop(self) -> None:
+        """Close the server and stop listening. Idempotent."""
+        self._server.close()
+        self.http_server.stop()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _check_app(wsgi_app: object) -> None:
+    if isinstance(wsgi_app, int | str) and not isinstance(wsgi_app, bool):
+        raise TypeError(f"{wsgi_app!r} is no WSGI application; to serve on a port, call listen({wsgi_app!r}) on the server")
+    if isinstance(wsgi_app, Mapping):
+        raise TypeError("options are keyword arguments: Server(**options)")
+    if wsgi_app is not None and not callable(wsgi_app):
+        raise TypeError(f"{wsgi_app!r} is no WSGI application: a function of (environ, start_response) is wanted, or None")
+
+
