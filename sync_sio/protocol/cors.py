@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from ..types import Environ, HeaderList
@@ -17,7 +17,7 @@ AllowedOrigins: TypeAlias = "str | re.Pattern[str] | Iterable[str | re.Pattern[s
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s,]*")
+_ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s,\0]*")
 
 
 class Origins:
@@ -127,20 +127,21 @@ class Origins:
         is_any = False
         for item in allowed:
             if isinstance(item, re.Pattern):
-                if isinstance(item.pattern, bytes):
-                    raise TypeError(f"cors_allowed_origins: {item!r} is a pattern for bytes; origins are str")
+                _check_is_for_text(item)
                 self._patterns.append(item)
             elif not isinstance(item, str):
                 raise TypeError(f"cors_allowed_origins: {item!r}; {_ALLOWED}")
             elif item == "*":
                 is_any = True
-            elif item == "null" or _ORIGIN.fullmatch(item.removesuffix("/")):
+            elif _ORIGIN.fullmatch(item.removesuffix("/")):
                 self._exact.add(_normal(item.removesuffix("/")))
             else:
                 raise ValueError(f"cors_allowed_origins: {item!r} is no origin; write it like https://example.com, without a path")
         return is_any
 
     def _is_added(self, origin: str, environ: Environ) -> bool:
+        if not _ORIGIN.fullmatch(origin):
+            return False        # no browser's; with a folded line in it, it would be a header of its own in our answer
         if self._check is not None:
             return bool(self._check(origin, environ))
         if _normal(origin) in self._exact:
@@ -149,6 +150,11 @@ class Origins:
 
 
 _ALLOWED = 'it may be None, "*", an origin like https://example.com, a compiled pattern, a list of these, a function, or False'
+
+
+def _check_is_for_text(pattern: re.Pattern[Any]) -> None:
+    if isinstance(pattern.pattern, bytes):
+        raise TypeError(f"cors_allowed_origins: {pattern!r} is a pattern for bytes; origins are str")
 
 
 def _matches_to_the_end(pattern: re.Pattern[str], origin: str) -> bool:

@@ -52,8 +52,6 @@ class Packet:
             return NotImplemented
         return (self.type, self.namespace, self.data, self.id) == (other.type, other.namespace, other.data, other.id)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"Packet({self.type}, {self.namespace!r}, {self.data!r}, {self.id!r})"
 

@@ -6,7 +6,7 @@ import re
 
 from ...errors import ProtocolError
 from ...types import JsonDefault
-from .. import json
+from ..json import decode, encode, put_back
 from .packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED_EVENTS, Packet, PacketError
 
 __all__ = ["Decoder", "JsonParser"]
@@ -17,8 +17,9 @@ MAX_ID_DIGITS = 18
 _BINARY_OFFSET = 3                          # BINARY_EVENT 5, BINARY_ACK 6
 _NOTHING: tuple[bytes, ...] = ()
 _KINDS = tuple(b"%d" % kind for kind in range(5))
+_ROOTS = (("data", 0), ("data", 0), ("args", 1), ("args", 0), ("data", 0))       # what errors call the data: its name is no argument
 _HEAD = re.compile(rb"([0-6])(?:([0-9]+)-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)")
-_OPEN_BRACKET, _EVENT_DIGIT, _ACK_DIGIT = b"[23"
+_ZERO = 0x30
 
 
 class JsonParser:
@@ -43,21 +44,18 @@ class JsonParser:
         Raises:
             TypeError: something in its data cannot be sent; the message names the path, such as `args[1]["when"]`.
         """
-        kind, number = packet.type, packet.id
-        head = _KINDS[kind]
-        if packet.namespace != "/":
-            head += packet.namespace.encode() + b","
-        if packet.data is None:
+        kind, data = packet.type, packet.data
+        head = _KINDS[kind] if packet.namespace == "/" else b"%d%b," % (kind, packet.namespace.encode())
+        if data is None:
             return head, _NOTHING
-        root, offset = ("args", 1) if kind == EVENT else ("args", 0) if kind == ACK else ("data", 0)
-        body, attachments = json.encode(packet.data, self.default, root, offset)
+        root, offset = _ROOTS[kind]
+        body, attachments = encode(data, self.default, root, offset)
         if attachments:
             if kind != EVENT and kind != ACK:
                 raise TypeError(f"{root}: bytes can be sent in events and acknowledgements only; encode them, as base64 for instance")
             head = b"%d%d-%b" % (kind + _BINARY_OFFSET, len(attachments), head[1:])
-        if number is None:
-            return head + body, tuple(attachments)
-        return b"%b%d%b" % (head, number, body), tuple(attachments)
+        text = head + body if packet.id is None else b"%b%d%b" % (head, packet.id, body)
+        return text, tuple(attachments) if attachments else _NOTHING
 
     def decoder(self) -> Decoder:
         """Return a decoder for one connection."""
@@ -99,16 +97,15 @@ class Decoder:
             self.reset()
             raise PacketError("got plaintext data when reconstructing a packet")
         # what nearly all messages are, `2["…`, `2<id>["…` and `3<id>[…` of the main namespace, without the general grammar
-        at = data.find(b"[", 1, MAX_ID_DIGITS + 2)
-        if at > 0 and (at == 1 or data[1:at].isdigit()):
-            first = data[0]
-            if first == _EVENT_DIGIT:
-                value = json.decode(data[at:])
-                if _is_event(value):
-                    return Packet(EVENT, "/", value, int(data[1:at]) if at > 1 else None)
+        at = data.find(b"[")
+        if 0 < at <= MAX_ID_DIGITS + 1:
+            kind = data[0] - _ZERO
+            digits = data[1:at]
+            if (kind == EVENT or kind == ACK) and (not digits or digits.isdigit()):  # noqa: SIM109  (a tuple of globals is made anew each time)
+                value = decode(data[at:])
+                if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or _is_event(value):
+                    return Packet(kind, "/", value, int(digits) if digits else None)
                 raise PacketError("invalid payload")
-            if first == _ACK_DIGIT:
-                return Packet(ACK, "/", json.decode(data[at:]), int(data[1:at]) if at > 1 else None)
         return self._general(data)
 
     def binary(self, data: bytes) -> Packet | None:
@@ -129,7 +126,7 @@ class Decoder:
             return None
         self.reset()
         try:
-            packet.data = json.put_back(packet.data, attachments)
+            packet.data = put_back(packet.data, attachments)
         except ProtocolError as error:
             raise PacketError(str(error)) from None
         return packet
@@ -150,7 +147,7 @@ class Decoder:
         if len(number) > MAX_ID_DIGITS:
             raise PacketError("the acknowledgement id is too long")
         body = data[found.end() :]
-        value = json.decode(body) if body else None
+        value = decode(body) if body else None
         if not _fits(kind, value, bool(body)):
             raise PacketError("invalid payload")
         packet = Packet(kind, _name(namespace), value, int(number) if number and kind in (EVENT, ACK) else None)

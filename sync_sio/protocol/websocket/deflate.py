@@ -104,8 +104,7 @@ def _accept(parameters: list[str], options: DeflateOptions) -> Deflate | None:
                 return None
             server_bits = min(server_bits, bits)
         elif name == "client_max_window_bits" and (value is None or _bits(value)):
-            # zlib reads a window of 256 bytes as one of 512, so that a client's 8 needs no word
-            client_bits = max(min(options.client_max_window_bits, _bits(value) or 15), 9)
+            client_bits = min(options.client_max_window_bits, _bits(value) or 15)
         else:
             return None
     response = ["permessage-deflate"]
@@ -155,7 +154,7 @@ class Deflate:
         """
         inflater = self._inflater
         if inflater is None:
-            inflater = self._inflater = zlib.decompressobj(-self._client_bits)
+            inflater = self._inflater = zlib.decompressobj(-max(self._client_bits, 9))     # some zlibs write 9 when told 8
         try:
             payload: bytes = inflater.decompress(data + _TAIL, max_bytes + 1)
         except zlib.error as error:

@@ -228,8 +228,8 @@ class FrameReader:
         buffer = self._buffer
         if buffer is None or self._need - self._have < _FILL_FROM:
             return None         # so little is missing that one ordinary read brings it together with what follows
-        if self._have == len(buffer):
-            buffer = self._grow(self._have + 1)
+        if len(buffer) < self._need and len(buffer) - self._have < _FILL_FROM:
+            buffer = self._grow(self._have)
         return memoryview(buffer)[self._have :]
 
     def filled(self, count: int, out: list[tuple[int, bytes]]) -> None:
@@ -335,10 +335,7 @@ class FrameReader:
         payload = _mask(buffer, self._key)
         self._buffer = None
         self._mode = _CLEAN
-        if self._first == 0x81 or self._first == 0x82:
-            self._complete(self._first & 15, payload, False, out)
-        else:
-            self._deliver(self._first, payload, out)
+        self._deliver(self._first, payload, out)
 
     def _end(self) -> None:
         self._mode = _ENDED
