@@ -28,7 +28,7 @@ class JsonParser:
     Args:
         max_attachments: per packet received; 10 is what the JavaScript parsers take.
         default: asked for values that JSON has no form for, see `json.encode`.
-        max_bytes: what text and attachments of one received packet may have together.
+        max_bytes: what the attachments of one received packet may have together.
     """
 
     __slots__ = ("default", "max_attachments", "max_bytes")
@@ -140,8 +140,6 @@ class Decoder:
         if kind > CONNECT_ERROR:
             kind -= _BINARY_OFFSET
             expected = self._count(count)
-            if len(data) > self._max_bytes:
-                raise PacketError(f"a packet of {len(data)} bytes is over the limit of {self._max_bytes}")
         elif count is not None:
             raise PacketError("invalid payload")
         if len(number) > MAX_ID_DIGITS:
@@ -154,7 +152,7 @@ class Decoder:
         if not expected:
             return packet
         self._packet, self._attachments, self._expected = packet, [], expected
-        self._room = self._max_bytes - len(data)
+        self._room = self._max_bytes
         return None
 
     def _count(self, digits: bytes | None) -> int:
