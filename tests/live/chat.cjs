@@ -23,7 +23,7 @@ const say = async (page, text) => {
 const errors = [];
 
 async function comeIn(browser, name, options) {
-  const context = await browser.newContext({ locale: "en-GB", ...options });
+  const context = await browser.newContext({ locale: "en-GB", reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(10_000);
   const page = await context.newPage();
   page.on("pageerror", (error) => errors.push(`${name}: ${error}`));
@@ -110,7 +110,7 @@ async function breaks(ada, lin) {
 // One picture of both, for the README: the desk in light, the phone in dark.
 async function picture(browser, ada, lin) {
   const [desk, phone] = [await ada.screenshot(), await lin.screenshot()].map((png) => `data:image/png;base64,${png.toString("base64")}`);
-  const page = await browser.newPage({ viewport: { width: 1420, height: 760 } });
+  const page = await browser.newPage({ viewport: { width: 1456, height: 760 } });
   await page.setContent(`<style>
     body { margin: 0; height: 760px; background: linear-gradient(135deg, #cfe6dd, #e9e0cf); position: relative; overflow: hidden }
     img { position: absolute; display: block }
