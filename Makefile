@@ -27,8 +27,7 @@ $(BIN)/python:
 		echo "$(PYTHON) cannot make a virtual environment; on Debian run: sudo apt-get install -y python3-venv" >&2; exit 1; }
 
 .venv/demo: $(BIN)/python setup.cfg pyproject.toml build_hook.py
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[flask,gevent]'
-	@command -v npm >/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[node]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[flask,gevent$$(command -v npm >/dev/null || echo ,node)]"
 	@touch $@
 
 .venv/dev: .venv/demo
