@@ -1,0 +1,1 @@
+"""What users mean: namespaces, events, rooms, acknowledgements."""

@@ -1,0 +1,74 @@
+"""Acknowledgements, both ways: what a handler answers with, and who waits for a client's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..drivers.base import Lock, Waiter
+from .handlers import Handler
+
+MAX_PENDING_ACKS: Final = 10_000
+"""Answers that one client may owe us; the next emit that asks for one raises."""
+
+
+class Callback:
+    """`socket.emit(…, ack=fn)`: the function that waits for the answer."""
+
+    __slots__ = ("event", "handler")
+
+    def __init__(self, event: object, fn: Callable[..., Any]) -> None:
+        self.event = event
+        self.handler = Handler(fn, takes_socket=False, may_ack=False)
+
+
+Pending = Waiter | Callback
+"""Who waits for an answer: a blocked `call`, or a callback. A call's waiter gets the list of arguments, or Disconnected."""
+
+
+class Ack:
+    """What a handler's parameter `ack` is: `ack(*response)` answers the client.
+
+    The first call counts, later ones are ignored, as is any when the client asked for no answer or is gone. May be called
+    from any thread, also long after the handler has returned.
+
+    Attributes:
+        requested: whether the client waits for an answer.
+    """
+
+    __slots__ = ("_lock", "_send", "requested")
+
+    def __init__(self, send: Callable[[tuple[Any, ...]], Callable[[], None]] | None, lock: Lock) -> None:
+        self._send = send
+        self._lock = lock
+        self.requested = send is not None
+
+    def __call__(self, *response: Any) -> None:
+        """Answer.
+
+        Raises:
+            TypeError: something in `response` cannot be sent; nothing was, and another answer may be given.
+        """
+        prepare = self._send
+        if prepare is None:
+            return
+        send = prepare(response)        # encoded first: what cannot be sent does not use up the answer
+        with self._lock:
+            if self._send is None:
+                return
+            self._send = None
+        send()
+
+
+def as_response(result: Any) -> tuple[Any, ...]:
+    """Return a handler's result as the arguments of its acknowledgement: exactly `tuple` means several."""
+    if result is None:
+        return ()
+    return result if type(result) is tuple else (result,)
+
+
+def as_result(response: list[Any]) -> Any:
+    """Return a client's acknowledgement as the result of `call`: None, one value, or a tuple."""
+    if len(response) == 1:
+        return response[0]
+    return tuple(response) if response else None

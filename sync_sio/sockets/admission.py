@@ -1,0 +1,139 @@
+"""How a socket comes: middleware → rooms → CONNECT → connection handlers, all on its strand, before any event of its client."""
+
+from __future__ import annotations
+
+from ..engine.connection import WhenFull
+from ..errors import ConnectRefused
+from ..protocol.parcel import Parcel
+from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
+from .dispatch import context_of, dispatch_early, report, start_on_strand
+from .handlers import Own, take_once
+from .leaving import leave
+from .middleware import GO_ON, LATER, Middleware, ask
+from .socket import ADMITTED, CONNECTED, GONE, PENDING, Socket
+
+
+def admit(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
+    """Start (a task of the strand). `middlewares`: those of the namespace as they are now, in the order in which they run."""
+    context_of(socket).run(_Admission(socket, middlewares).walk, GO_ON)
+
+
+class _Admission:
+    """The way of one socket through the middleware, which may rest until a `next` is called."""
+
+    __slots__ = ("_at", "_middlewares", "_socket")
+
+    def __init__(self, socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
+        self._socket = socket
+        self._middlewares = middlewares
+        self._at = 0
+
+    def walk(self, verdict: object) -> None:
+        """Go on from `verdict`: to the next function, into the namespace, or to a refusal."""
+        socket = self._socket
+        core = socket._core
+        while verdict is GO_ON and self._at < len(self._middlewares):
+            if core.state is GONE:
+                return
+            middleware = self._middlewares[self._at]
+            self._at += 1
+            if middleware.is_admitted and core.state is PENDING and not _enter_rooms(socket):
+                return
+            if middleware.takes_next and core.timer is None:
+                # armed before, as `next` may be called before the function returns
+                driver = core.home.site.driver
+                core.timer = timer = driver.later(core.home.site.connect_timeout, _time_out, socket)
+                if core.state is GONE:          # it has left meanwhile, and may not have seen the timer
+                    timer.cancel()
+                    return
+            try:
+                verdict = ask(middleware, socket, core.connection.lock, self._resume)
+            except BaseException as error:  # the wall of the turn: whatever middleware raises refuses one client
+                verdict = error
+        if verdict is LATER or core.state is GONE:
+            return
+        if verdict is not GO_ON:
+            refuse(socket, verdict)
+        elif core.state is ADMITTED or _enter_rooms(socket):
+            _connect(socket)
+
+    def _resume(self, verdict: object) -> None:
+        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.CONNECTION)
+
+
+def _walk_on(admission: _Admission, verdict: object) -> None:
+    context_of(admission._socket).run(admission.walk, verdict)
+
+
+def _enter_rooms(socket: Socket) -> bool:
+    core = socket._core
+    with core.connection.lock:
+        if not core.move(ADMITTED):
+            return False
+    return core.home.rooms.admit(socket.id)
+
+
+def _connect(socket: Socket) -> None:
+    core = socket._core
+    home, connection = core.home, core.connection
+    with connection.lock:
+        # one hold: whoever sees CONNECTED and puts an event comes after all that were held
+        if not core.move(CONNECTED):
+            return
+        held, core.held = core.held, None
+        timer, core.timer = core.timer, None
+        for packet, size in held or ():
+            connection.on_worked(1, size)
+            core.strand.put(dispatch_early, socket, packet, home.habits.get(packet.data[0], home.other_habit), size)
+    if timer is not None:
+        timer.cancel()
+    connection.send_parcel(home.site.parcel(Packet(CONNECT, home.name, {"sid": socket.id})), WhenFull.CLOSE)
+    core.client.joined()
+    for handler in tuple(home.server_handlers.get("connection", ())):
+        if handler.is_once and not take_once(home.server_handlers, "connection", handler):
+            continue
+        try:
+            handler.fn(socket)
+        except BaseException as error:      # the wall of the turn
+            report(socket, error, "connection", [])
+    core.is_ready = True
+
+
+def refuse(socket: Socket, verdict: object) -> None:
+    """Refuse a client that is not connected: CONNECT_ERROR, and it leaves what it had joined. Any thread, no lock held."""
+    core = socket._core
+    logger = core.home.site.logger
+    if isinstance(verdict, ConnectRefused):
+        refusal = verdict
+    elif isinstance(verdict, BaseException):
+        logger.error("socket %s: middleware of %s failed: the client is refused", socket.id, core.home.name, exc_info=verdict)
+        refusal = ConnectRefused("internal server error")
+    else:
+        if verdict is not False:
+            logger.warning(
+                "middleware of %s gave %r, so the client is refused: return nothing to go on, raise ConnectRefused to refuse",
+                core.home.name,
+                verdict,
+            )
+        refusal = ConnectRefused()
+    try:
+        parcel = _parcel_of_refusal(socket, refusal)
+    except TypeError:
+        logger.exception("socket %s: the data of ConnectRefused cannot be sent", socket.id)
+        parcel = _parcel_of_refusal(socket, ConnectRefused("internal server error"))
+    if leave(socket, "") is not None:
+        core.connection.send_parcel(parcel, WhenFull.CLOSE)
+
+
+def _parcel_of_refusal(socket: Socket, refusal: ConnectRefused) -> Parcel:
+    home = socket._core.home
+    data: dict[str, object] = {"message": refusal.message}
+    if refusal.data is not None:
+        data["data"] = refusal.data
+    return home.site.parcel(Packet(CONNECT_ERROR, home.name, data))
+
+
+def _time_out(socket: Socket) -> None:
+    """`next` was not called in time (a timer: phase one)."""
+    if socket._core.state in (PENDING, ADMITTED):
+        refuse(socket, ConnectRefused("the server did not decide in time"))

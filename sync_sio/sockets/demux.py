@@ -1,0 +1,210 @@
+"""One per connection: what its messages mean, and which of its sockets they are for. All of it is phase one."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from os import urandom
+from typing import Final
+
+from ..drivers.base import Timer
+from ..engine.connection import Connection, WhenFull
+from ..errors import ProtocolError
+from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
+from .admission import admit
+from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_concurrent, start_beside, start_on_strand, tell_error
+from .handlers import Own
+from .leaving import leave
+from .namespace import Namespace
+from .site import Site
+from .socket import CONNECTED, GONE, Core, Socket
+
+_INVALID_NAMESPACE: Final = {"message": "Invalid namespace"}
+
+
+class Demux:
+    """The ear of one connection (`Receiver`), and what its sockets know of each other (`Client`).
+
+    `_main` and `_others` are changed under the connection's lock, and read by its reader without.
+    """
+
+    __slots__ = ("_connection", "_decoder", "_find", "_is_closed", "_is_joined", "_main", "_others", "_site", "_size", "_timer")
+
+    def __init__(self, site: Site, find: Callable[[str], Namespace | None], connection: Connection) -> None:
+        self._site = site
+        self._find = find
+        self._connection = connection
+        self._decoder = site.parser.decoder()
+        self._is_closed = False
+        self._is_joined = False
+        self._main: Socket | None = None
+        self._others: dict[str, Socket] | None = None
+        self._size = 0          # of a packet that waits for attachments
+        self._timer: Timer | None = None
+        self._start_timer()
+
+    # -- from the engine ---------------------------------------------------------------------------------------------------
+
+    def text(self, data: bytes) -> None:
+        """Take a message's text. Raises ProtocolError when the connection must be closed."""
+        try:
+            packet = self._decoder.text(data)
+        except ProtocolError as error:
+            self._tell_error(error)
+            raise
+        if packet is None:
+            self._size = len(data)
+        else:
+            self._sort(packet, len(data))
+
+    def binary(self, data: bytes) -> None:
+        """Take a binary message. Raises ProtocolError when the connection must be closed."""
+        try:
+            packet = self._decoder.binary(data)
+        except ProtocolError as error:
+            self._tell_error(error)
+            raise
+        self._size += len(data)
+        if packet is not None:
+            size, self._size = self._size, 0
+            self._sort(packet, size)
+
+    def closed(self, reason: str, description: object) -> None:
+        """The connection is gone: so are its sockets."""
+        self._end_timer(is_closed=True)
+        for socket in self.sockets():
+            leave(socket, reason, description)
+
+    # -- a packet ----------------------------------------------------------------------------------------------------------
+
+    def _sort(self, packet: Packet, size: int) -> None:
+        kind = packet.type
+        socket = self._main if packet.namespace == "/" else self._other(packet.namespace)
+        if kind == EVENT:
+            if socket is None:
+                raise ProtocolError(f"an event for {packet.namespace!r}, where this client is not connected")
+            core = socket._core
+            home = core.home
+            if core.state is not CONNECTED:
+                self._hold(socket, core, packet, size)
+            elif core.is_ready and (home.concurrent or core.concurrent) and is_concurrent(core, packet.data[0]):
+                start_beside(core, dispatch_beside, socket, packet, home.habits.get(packet.data[0], home.other_habit), size)
+            else:
+                self._put(socket, core, packet, size)
+        elif kind == ACK:
+            if socket is None:
+                raise ProtocolError(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
+            if packet.id is not None:
+                answer(socket, packet.id, packet.data)
+        elif kind == CONNECT:
+            self._connect(packet, socket)
+        elif kind == DISCONNECT:
+            if socket is None:
+                raise ProtocolError(f"a disconnect from {packet.namespace!r}, where this client is not connected")
+            leave(socket, "client namespace disconnect")
+        else:
+            assert kind == CONNECT_ERROR
+            raise ProtocolError("a CONNECT_ERROR from a client")
+
+    def _put(self, socket: Socket, core: Core, packet: Packet, size: int) -> None:
+        home = core.home
+        task = dispatch if core.is_ready else dispatch_early
+        if core.strand.put(task, socket, packet, home.habits.get(packet.data[0], home.other_habit), size):
+            self._site.driver.run(core.strand)
+
+    def _hold(self, socket: Socket, core: Core, packet: Packet, size: int) -> None:
+        """An event for a socket whose middleware runs: keep it until it is connected."""
+        connection = self._connection
+        with connection.lock:
+            if core.state is GONE:
+                return
+            if core.state is not CONNECTED:
+                if core.held is None:
+                    core.held = []
+                core.held.append((packet, size))
+                connection.on_queued(size)
+                return
+        self._put(socket, core, packet, size)
+
+    def _connect(self, packet: Packet, socket: Socket | None) -> None:
+        if socket is not None and socket._core.state is not GONE:
+            raise ProtocolError(f"a second CONNECT to {packet.namespace!r}")
+        connection = self._connection
+        home = self._find(packet.namespace)
+        if home is None:
+            refusal = Packet(CONNECT_ERROR, packet.namespace, _INVALID_NAMESPACE)
+            connection.send_parcel(self._site.parcel(refusal), WhenFull.CLOSE)
+            return
+        # 20 characters; not the engine's id, which is a secret between it and the client
+        sid = urlsafe_b64encode(urandom(15)).decode()
+        core = Core(home, self, connection, packet.data)
+        socket = Socket(sid, core)
+        home.rooms.enter(sid, socket)
+        with connection.lock:
+            is_closed = self._is_closed
+            if not is_closed:
+                if packet.namespace == "/":
+                    self._main = socket
+                else:
+                    if self._others is None:
+                        self._others = {}
+                    self._others[packet.namespace] = socket
+        if is_closed:
+            home.rooms.remove(sid)      # the connection was closed while its CONNECT was read
+            return
+        start_on_strand(core, admit, socket, home.middlewares, Own.CONNECTION)
+
+    def _other(self, namespace: str) -> Socket | None:
+        return self._others.get(namespace) if self._others is not None else None
+
+    def _tell_error(self, error: ProtocolError) -> None:
+        for socket in self.sockets():
+            if socket._core.state is CONNECTED:
+                start_on_strand(socket._core, tell_error, socket, error, Own.ERROR)
+
+    # -- connect_timeout ---------------------------------------------------------------------------------------------------
+
+    def _on_connect_timeout(self) -> None:
+        if self.sockets():
+            # its middleware is still at work, and has a time-out of its own
+            self._start_timer()
+        else:
+            self._connection.close("forced close")
+
+    def _start_timer(self) -> None:
+        timer = self._site.driver.later(self._site.connect_timeout, self._on_connect_timeout)
+        with self._connection.lock:
+            is_wanted = not self._is_joined and not self._is_closed
+            if is_wanted:
+                self._timer = timer
+        if not is_wanted:           # it was joined, or closed, while the timer was made
+            timer.cancel()
+
+    def _end_timer(self, is_closed: bool) -> None:
+        with self._connection.lock:
+            self._is_joined = True
+            self._is_closed = self._is_closed or is_closed
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    # -- for its sockets: any thread -----------------------------------------------------------------------------------------
+
+    def sockets(self) -> list[Socket]:
+        """Return the sockets of this client, in whatever state."""
+        with self._connection.lock:
+            found = [] if self._main is None else [self._main]
+            return found + list((self._others or {}).values())
+
+    def forget(self, socket: Socket) -> None:
+        """This socket has left its namespace."""
+        name = socket._core.home.name
+        with self._connection.lock:
+            if self._main is socket:
+                self._main = None
+            elif self._others is not None and self._others.get(name) is socket:
+                del self._others[name]
+
+    def joined(self) -> None:
+        """This client is connected to a namespace."""
+        self._end_timer(is_closed=False)

@@ -1,0 +1,288 @@
+"""One event: middleware → handlers → acknowledgement. Everything here is a task of a strand, or runs inside one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from ..drivers.base import Habit
+from ..drivers.strand import Strand
+from ..errors import SlowConsumer, SyncSioError, WrongArguments
+from ..protocol.parcel import Parcel
+from ..protocol.socketio.packet import ACK, Packet
+from .acks import Ack, Callback, as_response
+from .handlers import Handler, Key, Own, key_of, take_once
+from .middleware import GO_ON, LATER, ask
+from .socket import CONNECTED, WAIT, Core, Socket, on_strand_of
+
+# -- tasks --------------------------------------------------------------------------------------------------------------------
+
+
+def dispatch(socket: Socket, packet: Packet) -> None:
+    """Run one event on the socket's strand, in the socket's context."""
+    core = socket._core
+    if not core.is_deaf:
+        (core.context or context_of(socket)).run(_receive, socket, core, packet)
+
+
+def dispatch_early(socket: Socket, packet: Packet) -> None:
+    """The same for an event that came before the connection handlers had returned: is it a concurrent one after all?"""
+    core = socket._core
+    if is_concurrent(core, packet.data[0]):
+        habits = core.home.habits
+        start_beside(core, dispatch_beside, socket, packet, habits.get(packet.data[0], core.home.other_habit), 0)
+    else:
+        dispatch(socket, packet)
+
+
+def dispatch_beside(socket: Socket, packet: Packet) -> None:
+    """Run a concurrent event, on a strand of its own and in a copy of the socket's context."""
+    core = socket._core
+    if not core.is_deaf:
+        _copied_context(socket).run(_receive, socket, core, packet)
+
+
+def answer(socket: Socket, number: int, response: list[Any]) -> None:
+    """Give a client's acknowledgement to who waits for it (phase one: nothing of the user's runs here)."""
+    core = socket._core
+    pending = core.take_ack(number)
+    if isinstance(pending, Callback):
+        start_beside(core, _call_back, socket, (pending, response), core.home.habits[Own.ANSWER], 0)
+    elif pending is not None:
+        pending.set(response)
+
+
+def _call_back(socket: Socket, item: tuple[Callback, list[Any]]) -> None:
+    callback, response = item
+    _copied_context(socket).run(run_handlers, socket, socket._core, callback.event, response, (callback.handler,), None)
+
+
+def tell_error(socket: Socket, error: BaseException) -> None:
+    """Fire `"error"` for what the client did."""
+    context_of(socket).run(fire, socket, Own.ERROR, (error,))
+
+
+def start_beside(
+    core: Core, task: Callable[[Any, Any], None], subject: object, item: object, habit: Habit, size: int
+) -> None:
+    """Start a task beside what the socket's strand does."""
+    strand = Strand(core.connection)
+    if strand.put(task, subject, item, habit, size):
+        core.home.site.driver.run(strand)
+
+
+def start_on_strand(core: Core, task: Callable[[Any, Any], None], subject: object, item: object, key: Key) -> None:
+    """Start a task after what the socket's strand has to do."""
+    if core.strand.put(task, subject, item, core.home.habits.get(key)):
+        core.home.site.driver.run(core.strand)
+
+
+def is_concurrent(core: Core, event: Key) -> bool:
+    return event in core.home.concurrent or (core.concurrent is not None and event in core.concurrent)
+
+
+def context_of(socket: Socket) -> Context:
+    """Return the context in which a socket's handlers run one after the other."""
+    core = socket._core
+    with core.connection.lock:
+        context = core.context
+        if context is None:
+            context = core.context = Context()
+            context.run(on_strand_of.set, socket.id)
+        return context
+
+
+def _copied_context(socket: Socket) -> Context:
+    context = context_of(socket).copy()
+    context.run(on_strand_of.set, "")
+    return context
+
+
+# -- an event -----------------------------------------------------------------------------------------------------------------
+
+
+def _receive(socket: Socket, core: Core, packet: Packet) -> None:
+    if core.middlewares:
+        _PacketChain(socket, packet).walk(GO_ON)
+    else:
+        _handle(socket, core, packet)
+
+
+def _handle(socket: Socket, core: Core, packet: Packet) -> None:
+    data = packet.data
+    event = data[0]
+    shared = core.home.handlers.get(event)
+    own = core.handlers.get(event) if core.handlers is not None else None
+    if own:
+        handlers = (*shared, *own) if shared else tuple(own)
+    elif shared:
+        handlers = tuple(shared)
+    else:
+        if event in core.home.server_handlers:
+            core.home.site.warn_once(
+                (core.home.name, event),
+                "clients send %r to %s and nobody handles it, but on(%r) was called on the server: it hears other servers; "
+                "for events of clients use io.event or socket.on",
+                event,
+                core.home.name,
+                event,
+            )
+        return
+    run_handlers(socket, core, event, data[1:], handlers, packet.id)
+
+
+def run_handlers(
+    socket: Socket, core: Core, event: Any, args: list[Any], handlers: tuple[Handler, ...], number: int | None
+) -> None:
+    """Run all handlers of one event and acknowledge it if the client asked for that (`number`)."""
+    result: Any = None
+    ack: Ack | None = None
+    count = len(args)
+    has_failed = False
+    for handler in handlers:
+        if handler.is_once and not _may_run_once(core, event, handler):
+            continue
+        try:
+            if not handler.low <= count <= handler.high:
+                raise handler.wrong_arguments(event, count)
+            if handler.takes_ack:
+                if ack is None:
+                    ack = _ack_for(socket, core, number)
+                handler.call_with_ack(socket, args, ack)
+            else:
+                returned = handler.fn(socket, *args) if handler.takes_socket else handler.fn(*args)
+                if result is None:
+                    result = returned
+        except BaseException as error:      # one of the four walls: a handler's sys.exit() ends no thread of ours
+            has_failed = True
+            report(socket, error, event, args)
+    if number is None or has_failed or (ack is not None and result is None):
+        return
+    try:
+        if ack is not None:
+            ack(*as_response(result))
+        else:
+            send_ack(core, parcel_of_ack(core, number, as_response(result)))
+    except BaseException as error:          # the result cannot be encoded
+        report(socket, error, event, args)
+
+
+def _may_run_once(core: Core, event: Any, handler: Handler) -> bool:
+    key = key_of(event) if isinstance(event, Own) else event
+    return take_once(core.home.handlers if handler.takes_socket else core.handlers, key, handler)
+
+
+def parcel_of_ack(core: Core, number: int, response: tuple[Any, ...]) -> Parcel:
+    home = core.home
+    return home.site.parcel(Packet(ACK, home.name, list(response), number))
+
+
+def send_ack(core: Core, parcel: Parcel) -> None:
+    """Send an acknowledgement, unless the client has left."""
+    if core.state is CONNECTED:
+        # a slow one has been closed, and the operator told: nobody here could do more about it
+        with suppress(SlowConsumer):
+            core.connection.send_parcel(parcel, WAIT)
+
+
+def _ack_for(socket: Socket, core: Core, number: int | None) -> Ack:
+    return Ack(None if number is None else partial(_prepare_ack, core, number), core.connection.lock)
+
+
+def _prepare_ack(core: Core, number: int, response: tuple[Any, ...]) -> Callable[[], None]:
+    return partial(send_ack, core, parcel_of_ack(core, number, response))
+
+
+# -- our own events, and errors -----------------------------------------------------------------------------------------------
+
+
+def fire(socket: Socket, own: Own, args: tuple[Any, ...]) -> None:
+    """Run the handlers of one of our own events; each gets as many arguments as it takes."""
+    core = socket._core
+    shared = core.home.handlers.get(own, ())
+    mine = core.handlers.get(own, ()) if core.handlers is not None else ()
+    for handler in (*shared, *mine):
+        if handler.is_once and not take_once(core.home.handlers if handler.takes_socket else core.handlers, own, handler):
+            continue
+        given = args[: handler.high]
+        try:
+            if len(given) < handler.low:
+                raise handler.wrong_arguments(own.value, len(given))
+            if handler.takes_socket:
+                handler.fn(socket, *given)
+            else:
+                handler.fn(*given)
+        except BaseException as error:      # a wall, as above
+            if own is Own.ERROR:
+                core.home.site.logger.error('socket %s: a handler of "error" failed', socket.id, exc_info=error)
+            else:
+                report(socket, error, own.value, list(args))
+
+
+def report(socket: Socket, error: BaseException, event: Any, args: list[Any]) -> None:
+    """Log what a handler raised, and tell `on_error` and the socket's `"error"`."""
+    core = socket._core
+    logger = core.home.site.logger
+    if isinstance(error, WrongArguments):
+        logger.info("socket %s: %s", socket.id, error)
+    else:
+        logger.error("socket %s: a handler of %r failed", socket.id, event, exc_info=error)
+    for listener in (*core.home.site.error_listeners, *core.home.error_listeners):
+        try:
+            listener(error, socket, event, args)
+        except BaseException:               # a wall, as above
+            logger.exception("socket %s: on_error failed", socket.id)
+    fire(socket, Own.ERROR, (error,))
+
+
+# -- packet middleware --------------------------------------------------------------------------------------------------------
+
+
+class _PacketChain:
+    """The way of one event through `socket.use` functions. One that calls `next` later lets other events pass."""
+
+    __slots__ = ("_at", "_middlewares", "_packet", "_socket")
+
+    def __init__(self, socket: Socket, packet: Packet) -> None:
+        self._socket = socket
+        self._packet = packet
+        self._middlewares = socket._core.middlewares
+        self._at = 0
+
+    def walk(self, verdict: object) -> None:
+        """Go on from `verdict`: to the next function, to the handlers, or to an error."""
+        core = self._socket._core
+        while verdict is GO_ON and self._at < len(self._middlewares):
+            middleware = self._middlewares[self._at]
+            self._at += 1
+            try:
+                verdict = ask(middleware, self._packet.data, core.connection.lock, self._resume)
+            except BaseException as error:  # a wall, as above
+                verdict = error
+            else:
+                # what a plain one returns means nothing, but for False
+                verdict = verdict if middleware.takes_next or verdict is False else GO_ON
+        if verdict is LATER:
+            return
+        if verdict is GO_ON:
+            if self._packet.data:
+                _handle(self._socket, core, self._packet)
+            return
+        if verdict is False:
+            verdict = SyncSioError(f"middleware refused event {self._packet.data[:1]}")
+        if not isinstance(verdict, SyncSioError):
+            cause = verdict if isinstance(verdict, BaseException) else None
+            core.home.site.logger.warning("socket %s: packet middleware refused: %r", self._socket.id, verdict, exc_info=cause)
+        fire(self._socket, Own.ERROR, (verdict,))
+
+    def _resume(self, verdict: object) -> None:
+        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.CONNECTION)
+
+
+def _walk_on(chain: _PacketChain, verdict: object) -> None:
+    socket = chain._socket
+    if not socket._core.is_deaf:
+        context_of(socket).run(chain.walk, verdict)

@@ -1,0 +1,263 @@
+"""Users' functions and what is known about them: which arguments they take, how often they run.
+
+What a function takes is looked at once, when it is registered, and always of the outermost callable: a decorator that takes
+`*args` is given what the client sent, whatever it wraps.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from types import FunctionType, MethodType
+from typing import Any, Final, TypeVar, overload
+
+from ..errors import WrongArguments
+from ..protocol.socketio.packet import RESERVED_EVENTS
+
+F = TypeVar("F", bound=Callable[..., Any])
+EventName = str | int
+
+ANY_NUMBER: Final = 1 << 30
+_MARK: Final = "__sync_sio_events__"
+
+
+class Own(Enum):
+    """Events that only we fire. They have keys that no client can send, so none can forge them."""
+
+    CONNECTION = "connection"
+    DISCONNECTING = "disconnecting"
+    DISCONNECT = "disconnect"
+    ERROR = "error"
+    ANSWER = "answer"
+    """No event: under this key the driver learns about acknowledgement callbacks."""
+
+
+_OWN: Final[dict[EventName, Own]] = {"disconnecting": Own.DISCONNECTING, "disconnect": Own.DISCONNECT, "error": Own.ERROR}
+
+Key = str | int | Own
+Registry = dict[Key, list["Handler"]]
+
+
+def key_of(event: object) -> Key:
+    """Return under which key handlers of `event` are kept. Raises TypeError when it is no event's name."""
+    name = check_name(event)
+    return _OWN.get(name, name)
+
+
+def check_name(event: object) -> EventName:
+    if isinstance(event, str) or (isinstance(event, int) and not isinstance(event, bool)):
+        return event
+    raise TypeError(f"{event!r} is no event name: a str is wanted, or an int")
+
+
+def check_emitted(event: object) -> None:
+    """Raise what `emit` raises for a name that it does not take."""
+    if check_name(event) in RESERVED_EVENTS:
+        raise ValueError(f'"{event}" is a reserved event name: {", ".join(sorted(RESERVED_EVENTS))} are told by other means')
+
+
+def check_function(fn: object, where: str) -> Callable[..., Any]:
+    """Return `fn` if it can be registered. Raises TypeError when it cannot be called, or is async."""
+    if not callable(fn):
+        raise TypeError(f"{where}: {fn!r} cannot be called, a function is wanted")
+    call = getattr(type(fn), "__call__", None)      # noqa: B004  # it is callable; is its __call__ async?
+    if any(map(inspect.iscoroutinefunction, (fn, call))) or any(map(inspect.isasyncgenfunction, (fn, call))):
+        raise TypeError(f"{where}: {fn!r} is async; sync_sio is synchronous: write it with `def`, it may block")
+    return fn
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """What a callable takes: the names of what can be given by position, how many of them must be, and the rest."""
+
+    positional: tuple[str, ...]
+    positional_only: int
+    required: int
+    takes_more: bool
+    keywords: tuple[str, ...]
+    required_keywords: tuple[str, ...]
+
+
+def _parameters(fn: Callable[..., Any]) -> _Parameters | None:
+    """Look at the outermost callable. None: it has no signature (some written in C)."""
+    plain = fn.__func__ if type(fn) is MethodType else fn
+    if type(plain) is FunctionType:
+        # Closures are registered once per client: inspect.signature would cost a hundred times as much
+        code = plain.__code__
+        names, count = code.co_varnames, code.co_argcount
+        keywords = names[count : count + code.co_kwonlyargcount]
+        given = plain.__kwdefaults__ or {}
+        skipped = 0 if plain is fn else 1
+        return _Parameters(
+            names[skipped:count],
+            max(0, code.co_posonlyargcount - skipped),
+            max(0, count - len(plain.__defaults__ or ()) - skipped),
+            bool(code.co_flags & inspect.CO_VARARGS),
+            keywords,
+            tuple(name for name in keywords if name not in given),
+        )
+    try:
+        parameters = inspect.signature(fn, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    by_keyword = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return _Parameters(
+        tuple(p.name for p in by_position),
+        sum(p.kind is p.POSITIONAL_ONLY for p in by_position),
+        sum(p.default is p.empty for p in by_position),
+        any(p.kind is p.VAR_POSITIONAL for p in parameters),
+        tuple(p.name for p in by_keyword),
+        tuple(p.name for p in by_keyword if p.default is p.empty),
+    )
+
+
+class Handler:
+    """A registered function.
+
+    Attributes:
+        low, high: how many arguments it takes from the client.
+        takes_socket: whether the socket comes before them.
+        takes_ack: whether it has a parameter `ack`; `ack_at`: that one's position among the client's arguments, or -1.
+    """
+
+    __slots__ = ("ack_at", "fn", "high", "is_concurrent", "is_once", "low", "takes_ack", "takes_socket")
+
+    def __init__(
+        self, fn: Callable[..., Any], *, takes_socket: bool, may_ack: bool = True, is_once: bool = False, is_concurrent: bool = False
+    ) -> None:
+        self.fn = fn
+        self.takes_socket = takes_socket
+        self.is_once = is_once
+        self.is_concurrent = is_concurrent
+        self.takes_ack = False
+        self.ack_at = -1
+        self.low, self.high = 0, ANY_NUMBER
+        parameters = _parameters(fn)
+        if parameters is not None:
+            self._look_at(parameters, 1 if takes_socket else 0, "ack" if may_ack else "")
+
+    def _look_at(self, parameters: _Parameters, given: int, ack: str) -> None:
+        names = parameters.positional[given:]
+        if len(parameters.positional) < given and not parameters.takes_more:
+            raise TypeError(f"{self.fn!r} takes no argument: the first one that it gets is the socket")
+        low, high = max(0, parameters.required - given), len(names)
+        if ack in names:
+            self.takes_ack = True
+            self.ack_at = names.index(ack)
+            high -= 1
+            low -= self.ack_at < low
+            if self.ack_at < parameters.positional_only - given:
+                low = max(low, self.ack_at)     # it can only be given by position, so what comes before it must be there
+        elif ack in parameters.keywords:
+            self.takes_ack = True
+        missing = [name for name in parameters.required_keywords if name != ack]
+        if missing:
+            raise TypeError(f"{self.fn!r} has keyword-only parameters that nobody gives: {', '.join(missing)}; `ack` is the only one")
+        self.low, self.high = low, ANY_NUMBER if parameters.takes_more else high
+
+    def call_with_ack(self, socket: object, args: list[Any], ack: Callable[..., None]) -> None:
+        """Call a function that wants `ack`."""
+        at = self.ack_at
+        first = (socket,) if self.takes_socket else ()
+        if 0 <= at <= len(args):
+            self.fn(*first, *args[:at], ack, *args[at:])
+        else:
+            self.fn(*first, *args, ack=ack)
+
+    def wrong_arguments(self, event: object, count: int) -> WrongArguments:
+        if self.high == ANY_NUMBER:
+            wanted = f"at least {self.low}"
+        else:
+            wanted = f"{self.low}" if self.low == self.high else f"{self.low} to {self.high}"
+        name = getattr(self.fn, "__qualname__", repr(self.fn))
+        return WrongArguments(f"event {event!r} came with {count} arguments, but {name} takes {wanted}: it was not called")
+
+
+# A registry's lists only ever grow and shrink in place, each step atomic: whoever runs handlers goes through a copy of a list.
+
+
+def add(registry: Registry, key: Key, handler: Handler) -> None:
+    registry.setdefault(key, []).append(handler)
+
+
+def take_once(registry: Registry | None, key: Key, handler: Handler) -> bool:
+    """Remove a handler that runs once. False: somebody else has, so it must not run (again)."""
+    handlers = registry.get(key) if registry is not None else None
+    try:
+        (handlers or []).remove(handler)
+    except ValueError:
+        return False
+    return True
+
+
+def remove(registry: Registry, key: Key, fn: Callable[..., Any] | None) -> None:
+    """Remove one handler, the last that was registered with `fn`; all of the event when that is None."""
+    handlers = registry.get(key, [])
+    if fn is None:
+        handlers.clear()
+        return
+    for handler in reversed(handlers[:]):
+        if handler.fn == fn:
+            take_once(registry, key, handler)
+            return
+
+
+# -- classes of handlers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What `@event(…)` says about a method."""
+
+    name: EventName
+    is_concurrent: bool
+
+
+@overload
+def event(name: F) -> F: ...
+@overload
+def event(name: EventName | None = None, *, concurrent: bool = False) -> Callable[[F], F]: ...
+def event(name: Any = None, *, concurrent: bool = False) -> Any:
+    """Mark a method as the handler of an event, for `io.register(obj)`: names that are no identifiers need it.
+
+    Args:
+        name: the event; None: the method's own name.
+        concurrent: whether it runs beside other events of the same socket.
+    """
+    if callable(name):
+        return _mark(name, Mark(function_name(name), False))
+    return lambda fn: _mark(fn, Mark(function_name(fn) if name is None else check_name(name), concurrent))
+
+
+def function_name(fn: object) -> str:
+    name = getattr(fn, "__name__", "")
+    if not name.isidentifier():
+        raise TypeError(f"{fn!r} has no name that an event could have: give one, as in event('name')")
+    return str(name)
+
+
+def _mark(fn: F, mark: Mark) -> F:
+    setattr(fn, _MARK, (*getattr(fn, _MARK, ()), mark))
+    return fn
+
+
+def methods_of(target: object) -> Iterator[tuple[EventName, Callable[..., Any], bool]]:
+    """Yield (event, function, is concurrent) of an object's `on_…` methods and of those that are marked with `event`."""
+    if inspect.isclass(target):
+        raise TypeError(f"{target!r} is a class: register an object of it, {target.__name__}()")
+    for name in dir(target):
+        if name.startswith("__"):
+            continue
+        found = inspect.getattr_static(target, name)
+        if isinstance(found, property) or not (callable(found) or isinstance(found, staticmethod | classmethod)):
+            continue        # a property may do anything: it is not touched
+        fn = getattr(target, name)
+        marks: tuple[Mark, ...] = getattr(fn, _MARK, ())
+        if marks:
+            for mark in marks:
+                yield mark.name, fn, mark.is_concurrent
+        elif name.startswith("on_") and len(name) > 3:
+            yield name[3:], fn, False

@@ -1,0 +1,148 @@
+"""The engine's listener: namespaces by name, one demux per connection, the beginning and the end of all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from ..drivers.base import Driver
+from ..engine.connection import Connection
+from ..protocol.socketio.packet import PacketParser
+from .demux import Demux
+from .handlers import check_function, take_once
+from .leaving import leave
+from .namespace import Namespace
+from .site import Site
+from .socket import CONNECTED, on_strand_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SocketsOptions(Protocol):
+    """The options of `Server` that this floor looks at."""
+
+    @property
+    def connect_timeout(self) -> float: ...
+
+    @property
+    def max_attachments(self) -> int: ...
+
+
+class Hub:
+    """All namespaces of one server. Nothing starts, and no lock exists, before `start`; registrations work from the beginning."""
+
+    def __init__(self, options: SocketsOptions, parser: PacketParser, logger: logging.Logger | None = None) -> None:
+        self.site = Site(
+            parser, options.connect_timeout, options.max_attachments, logger or logging.getLogger("sync_sio.sockets")
+        )
+        self.namespaces: dict[str, Namespace] = {}
+        self.main = self.of("/")
+
+    @property
+    def server(self) -> Any:
+        """What users know as `io`, and find as `namespace.server`; set by it."""
+        return self.site.server
+
+    @server.setter
+    def server(self, server: Any) -> None:
+        self.site.server = server
+
+    # -- from the engine ---------------------------------------------------------------------------------------------------
+
+    def start(self, driver: Driver) -> None:
+        """The runtime is known. Called once before the first connection, and again after `reset`."""
+        self.site.start(driver)
+        for namespace in list(self.namespaces.values()):
+            namespace.start()
+
+    def opened(self, connection: Connection) -> Demux:
+        """A client is there (phase one): return its ear. It joins nothing until it asks to."""
+        return Demux(self.site, self.namespaces.get, connection)
+
+    def reset(self) -> None:
+        """This is the child of a fork: forget the sockets, which stay with the parent; keep what users registered."""
+        self.site.reset()
+        for namespace in self.namespaces.values():
+            namespace.reset()
+
+    # -- for the server ----------------------------------------------------------------------------------------------------
+
+    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace:
+        """Return the namespace of this name, made when it is first asked for.
+
+        Args:
+            name: with or without its slash; `""` is `"/"`.
+            fn: a connection listener for it.
+
+        Raises:
+            TypeError: not a str.
+            ValueError: a name with a comma, which the protocol has no form for.
+        """
+        name = _checked_name(name)
+        namespace = self.namespaces.get(name)
+        if namespace is None:
+            made = Namespace(name, self.site)
+            if self.site.is_started:
+                made.start()
+            namespace = self.namespaces.setdefault(name, made)      # one of several threads wins
+            if namespace is made:
+                if self.site.is_started:
+                    made.start()                                    # `start` may have come in between
+                if name != "/":
+                    self._tell_of(made)
+        if fn is not None:
+            namespace.on("connection", fn)
+        return namespace
+
+    def on_error(self, fn: F) -> F:
+        """Call `fn(error, socket, event, args)` for each handler that fails, in whichever namespace. Returns the function."""
+        self.site.error_listeners.append(check_function(fn, "on_error"))
+        return fn
+
+    def close(self, reason: str = "server shutting down", timeout: float = 0.0) -> bool:
+        """Let every socket leave, without a DISCONNECT packet: so clients that find the connection closed come back.
+
+        May be called anywhere, also in a handler, whose own socket is then not waited for.
+
+        Args:
+            timeout: seconds to wait for the `disconnect` handlers; 0 does not wait.
+
+        Returns:
+            Whether all of them have run.
+        """
+        if not self.site.is_started:
+            return True
+        for namespace in list(self.namespaces.values()):
+            for socket in namespace:
+                leave(socket, reason)
+        return self.site.wait_until_told(on_strand_of.get(), timeout)
+
+    def audit(self) -> list[str]:
+        """Name what is left: sockets, rooms, ends that were not told. Empty when nobody is connected. For tests."""
+        if not self.site.is_started:
+            return []
+        left = self.site.audit()
+        for namespace in list(self.namespaces.values()):
+            left += [f"{namespace.name}: {what}" for what in namespace.rooms.audit()]
+            for socket in namespace:
+                core = socket._core
+                if core.acks:
+                    left.append(f"{namespace.name}: {len(core.acks)} acknowledgements of {socket.id} are awaited")
+                if core.state is CONNECTED and core.connection.ready_state == "closed":
+                    left.append(f"{namespace.name}: {socket.id} is connected on a closed connection")
+        return left
+
+    def _tell_of(self, namespace: Namespace) -> None:
+        registry = self.main.server_handlers
+        for handler in tuple(registry.get("new_namespace", ())):
+            if not handler.is_once or take_once(registry, "new_namespace", handler):
+                handler.fn(namespace)
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"of({name!r}): a namespace's name is a str; dynamic namespaces are not supported yet")
+    if "," in name:
+        raise ValueError(f"of({name!r}): no client can connect to a namespace with a comma in its name")
+    return name if name.startswith("/") else "/" + name

@@ -1,0 +1,285 @@
+"""A namespace: who is in it, what is registered for all of them, and how a packet gets to many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Any, Final, TypeVar, overload
+
+from ..drivers.base import Habit, Lock
+from ..engine.connection import WhenFull
+from ..errors import ConnectRefused
+from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
+from .admission import refuse
+from .broadcast import BroadcastOperator
+from .handlers import (
+    EventName,
+    Handler,
+    Key,
+    Own,
+    Registry,
+    add,
+    check_emitted,
+    check_function,
+    check_name,
+    function_name,
+    key_of,
+    methods_of,
+    remove,
+)
+from .leaving import leave
+from .middleware import Middleware
+from .rooms import EVERYBODY, Rooms, Target
+from .site import Site
+from .socket import ADMITTED, PENDING, Socket
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_HABITS: Final = 1000
+"""Events of one namespace about which the driver learns; sockets may register names that are made up."""
+CLOSE: Final = WhenFull.CLOSE
+
+
+class Namespace:
+    """A place that clients connect to by name. Everything here may be called from any thread.
+
+    Before the server runs, registrations are kept and broadcasts reach nobody.
+
+    Attributes:
+        name: with its slash; `"/"` is the main namespace.
+    """
+
+    def __init__(self, name: str, site: Site) -> None:
+        self.name = name
+        self.site = site
+        self.handlers: Registry = {}
+        self.server_handlers: Registry = {}
+        self.concurrent: set[Key] = set()
+        self.middlewares: tuple[Middleware, ...] = ()
+        self.error_listeners: list[Callable[..., Any]] = []
+        self.habits: dict[Key, Habit] = {own: Habit() for own in Own}
+        self.other_habit = Habit()
+        self.rooms: Rooms[Socket]
+        self._is_started = False
+        self._numbers = count()
+        self._number_lock: Lock
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.name} of {len(self)}>"
+
+    def start(self) -> None:
+        """The runtime is known. Idempotent; any thread."""
+        with self.site.lock:
+            if not self._is_started:
+                self.rooms = Rooms(self.site.driver.lock())
+                self._number_lock = self.site.driver.lock()
+                self._is_started = True
+
+    def reset(self) -> None:
+        """Forget the sockets, keep what is registered."""
+        self._is_started = False
+
+    # -- who is here -------------------------------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Any:
+        return self.site.server
+
+    @property
+    def sockets(self) -> dict[str, Socket]:
+        """A snapshot of those whom broadcasts reach, by id."""
+        return self.rooms.sockets() if self._is_started else {}
+
+    def __len__(self) -> int:
+        return len(self.rooms) if self._is_started else 0
+
+    def __bool__(self) -> bool:
+        return True     # an empty one is not nothing
+
+    def __iter__(self) -> Iterator[Socket]:
+        return iter(self.sockets.values())
+
+    # -- handlers ----------------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, event: EventName, fn: F) -> F: ...
+    @overload
+    def on(self, event: EventName, fn: None = None) -> Callable[[F], F]: ...
+    def on(self, event: EventName, fn: Any = None) -> Any:
+        """Call `fn` for what happens here: `"connection"(socket)` (or `"connect"`), `"new_namespace"(namespace)`.
+
+        For events of clients use `event`, or `socket.on`. As a call or a decorator; returns the function.
+        """
+        return self._listen(event, fn, is_once=False)
+
+    @overload
+    def once(self, event: EventName, fn: F) -> F: ...
+    @overload
+    def once(self, event: EventName, fn: None = None) -> Callable[[F], F]: ...
+    def once(self, event: EventName, fn: Any = None) -> Any:
+        """The same for the next time only."""
+        return self._listen(event, fn, is_once=True)
+
+    def _listen(self, event: EventName, fn: Any, is_once: bool) -> Any:
+        if fn is None:
+            return lambda function: self._listen(event, function, is_once)
+        check_function(fn, f"on({event!r})")
+        name = _listened(event)
+        if isinstance(key_of(event), Own):
+            hint = "on(%r) on a namespace is never called: use event(%r), or socket.on(%r)"
+            self.site.warn_once(("on", self.name, event), hint, event, event, event)
+        add(self.server_handlers, name, Handler(fn, takes_socket=name == "connection", may_ack=False, is_once=is_once))
+        return fn
+
+    def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
+        """Remove what was registered with `on` or `event`: one function, all of one event, or all."""
+        if event is None:
+            for registry in (self.server_handlers, self.handlers):
+                for handlers in list(registry.values()):
+                    handlers.clear()
+            self.concurrent.clear()
+            return
+        name, key = _listened(event), key_of(event)
+        remove(self.server_handlers, name, fn)
+        remove(self.handlers, key, fn)
+        if not any(handler.is_concurrent for handler in tuple(self.handlers.get(key, ()))):
+            self.concurrent.discard(key)
+
+    remove_listener = off
+    remove_all_listeners = off
+
+    def listeners(self, event: EventName) -> list[Callable[..., Any]]:
+        """Return the functions that are registered with `on` or `event`."""
+        found = (*self.server_handlers.get(_listened(event), ()), *self.handlers.get(key_of(event), ()))
+        return [handler.fn for handler in found]
+
+    @overload
+    def event(self, name: F) -> F: ...
+    @overload
+    def event(self, name: EventName, fn: F, *, concurrent: bool = False) -> F: ...
+    @overload
+    def event(self, name: EventName | None = None, fn: None = None, *, concurrent: bool = False) -> Callable[[F], F]: ...
+    def event(self, name: Any = None, fn: Any = None, *, concurrent: bool = False) -> Any:
+        """Call `fn(socket, *args)` for an event of any client here; also `"disconnecting"`, `"disconnect"`, `"error"`.
+
+        `@io.event` takes the function's name as the event, `@io.event("chat message")` names it. Returns the function.
+
+        Args:
+            concurrent: run it beside other events of the same client instead of after those before it.
+
+        Raises:
+            TypeError: not a function, an async one, or one that takes no socket.
+        """
+        if callable(name):
+            name, fn = function_name(name), name
+        if fn is None:
+            return lambda function: self.event(function_name(function) if name is None else name, function, concurrent=concurrent)
+        check_function(fn, f"event({name!r})")
+        if name in ("connect", "connection"):
+            return self.on(name, fn)
+        key = key_of(name)
+        handler = Handler(fn, takes_socket=True, may_ack=not isinstance(key, Own), is_concurrent=concurrent)
+        self.learn(key)
+        add(self.handlers, key, handler)
+        if concurrent:
+            self.concurrent.add(key)
+        return fn
+
+    def register(self, target: F) -> F:
+        """Register an object's methods: `on_connection(socket)`, `on_<event>(socket, *args)`, and those marked with `event`.
+
+        Raises:
+            TypeError: it is a class.
+            ValueError: it has no such method.
+        """
+        found = list(methods_of(target))
+        if not found:
+            raise ValueError(f"{target!r} has neither an on_… method nor one that is marked with sync_sio.event")
+        for name, fn, is_concurrent in found:
+            self.event(name, fn, concurrent=is_concurrent)
+        return target
+
+    def use(self, fn: Any = None, *, admitted: bool = False) -> Any:
+        """Run `fn(socket)` or `fn(socket, next)` for each client that wants to connect, in order.
+
+        Return nothing to go on; raise ConnectRefused, or call `next` with it, to refuse. Returns the function.
+
+        Args:
+            admitted: run it after the others, with the socket in its rooms already and reached by broadcasts.
+        """
+        if fn is None:
+            return lambda function: self.use(function, admitted=admitted)
+        middleware = Middleware(check_function(fn, "use"), admitted)
+        with_it = (*self.middlewares, middleware)
+        self.middlewares = tuple(sorted(with_it, key=lambda each: each.is_admitted))     # a stable sort
+        return fn
+
+    def on_error(self, fn: F) -> F:
+        """Call `fn(error, socket, event, args)` for each handler here that fails. Returns the function."""
+        self.error_listeners.append(check_function(fn, "on_error"))
+        return fn
+
+    # -- broadcasts --------------------------------------------------------------------------------------------------------
+
+    def emit(self, event: EventName, *args: Any) -> None:
+        """Send an event to all clients here. Never blocks on a client.
+
+        Raises:
+            TypeError: something in `args` cannot be sent; nobody got anything.
+            ValueError: a reserved name.
+        """
+        check_emitted(event)
+        self.deliver(Packet(EVENT, self.name, [event, *args]), EVERYBODY)
+
+    def send(self, *args: Any) -> None:
+        """Send the event `"message"` to all clients here."""
+        self.emit("message", *args)
+
+    def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Broadcast to one room or several; a client that is in several gets it once."""
+        return BroadcastOperator(self, EVERYBODY).to(rooms)
+
+    def in_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """The same as `to`."""
+        return BroadcastOperator(self, EVERYBODY).to(rooms)
+
+    def except_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Broadcast to all but the members of these rooms."""
+        return BroadcastOperator(self, EVERYBODY).except_(rooms)
+
+    def deliver(self, packet: Packet, target: Target) -> None:
+        """Encode once, send to each of `target`, wait for nobody."""
+        parcel = self.site.parcel(packet)
+        if self._is_started:
+            for socket in self.rooms.recipients(target):
+                socket._core.connection.send_parcel(parcel, CLOSE)
+
+    # -- for the sockets ---------------------------------------------------------------------------------------------------
+
+    def ack_number(self) -> int:
+        with self._number_lock:
+            return next(self._numbers)
+
+    def learn(self, key: Key) -> None:
+        if key not in self.habits and len(self.habits) < MAX_HABITS:
+            self.habits[key] = Habit()
+
+    def disconnect(self, socket: Socket, close: bool) -> None:
+        """Take a socket out, and tell its client; with `close`, the same in all its namespaces, and end the connection."""
+        core = socket._core
+        for each in core.client.sockets() if close else [socket]:
+            _disconnect(each)
+        if close:
+            core.connection.close("forced close")
+
+
+def _disconnect(socket: Socket) -> None:
+    core = socket._core
+    if core.state in (PENDING, ADMITTED):
+        refuse(socket, ConnectRefused())
+    elif leave(socket, "server namespace disconnect", drop_events=True) is not None:
+        core.connection.send_parcel(core.home.site.parcel(Packet(DISCONNECT, core.home.name)), CLOSE)
+
+
+def _listened(event: EventName) -> EventName:
+    return "connection" if event == "connect" else check_name(event)

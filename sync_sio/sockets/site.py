@@ -1,0 +1,99 @@
+"""What all namespaces of one server share: the runtime once it is known, the parser, who hears of errors and of the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..drivers.base import Driver, Lock, Waiter
+from ..protocol.parcel import Parcel
+from ..protocol.socketio.packet import Packet, PacketParser
+
+
+class Site:
+    """One per server. `driver` and `lock` are there once `is_started`.
+
+    Attributes:
+        server: what users know as `io`; set by it.
+        error_listeners: `io.on_error`, for all namespaces.
+    """
+
+    def __init__(self, parser: PacketParser, connect_timeout: float, max_attachments: int, logger: logging.Logger) -> None:
+        self.parser = parser
+        self.connect_timeout = connect_timeout
+        self.max_attachments = max_attachments
+        self.logger = logger
+        self.server: Any = None
+        self.driver: Driver
+        self.lock: Lock
+        self.is_started = False
+        self.error_listeners: list[Callable[..., Any]] = []
+        self._warned: set[object] = set()
+        self._leaving: set[str] = set()
+        self._all_told: list[tuple[Waiter, str]] = []
+
+    def start(self, driver: Driver) -> None:
+        self.driver = driver
+        self.lock = driver.lock()
+        self.is_started = True
+
+    def reset(self) -> None:
+        self.is_started = False
+        self._leaving = set()
+        self._all_told = []
+
+    def parcel(self, packet: Packet) -> Parcel:
+        """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""
+        text, attachments = self.parser.encode(packet)
+        if len(attachments) > self.max_attachments:
+            self.warn_once(
+                "attachments",
+                "a packet of %r has %d binary attachments: JavaScript clients close the connection at more than 10 (max_attachments=%d)",
+                packet.namespace,
+                len(attachments),
+                self.max_attachments,
+            )
+        return Parcel(text, attachments)
+
+    def warn_once(self, cause: object, message: str, *args: object) -> None:
+        """Log at WARNING, the first time that `cause` is met. Never with a lock held."""
+        if cause not in self._warned and len(self._warned) < 1000:
+            self._warned.add(cause)
+            self.logger.warning(message, *args)
+
+    # -- who has left, and has not been told yet -----------------------------------------------------------------------------
+
+    def left(self, sid: str) -> None:
+        """A socket has left; its `disconnect` handlers are yet to run."""
+        with self.lock:
+            self._leaving.add(sid)
+
+    def told(self, sid: str) -> None:
+        """Its `disconnect` handlers have run."""
+        with self.lock:
+            self._leaving.discard(sid)
+            done = [waiter for waiter, besides in self._all_told if not self._leaving - {besides}]
+        for waiter in done:
+            waiter.set()
+
+    def wait_until_told(self, besides: str, timeout: float) -> bool:
+        """Block until the `disconnect` handlers of all who have left have run, but for those of the caller's own socket.
+
+        Returns:
+            False: `timeout` seconds are over, or this thread may not block.
+        """
+        with self.lock:
+            if not self._leaving - {besides}:
+                return True
+            waiter = self.driver.waiter()
+            entry = (waiter, besides)
+            self._all_told.append(entry)
+        in_time = self.driver.may_wait() and waiter.wait(timeout)
+        with self.lock:
+            self._all_told.remove(entry)
+        return in_time
+
+    def audit(self) -> list[str]:
+        with self.lock:
+            return [f"{sid} has left and was not told" for sid in self._leaving]

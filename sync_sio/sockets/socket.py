@@ -1,0 +1,479 @@
+"""One client in one namespace: what users hold in their hands (`Socket`), and its state (`Core`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import Context, ContextVar
+from enum import Enum
+from typing import Any, Final, NoReturn, Protocol, TypeVar, overload
+
+from ..drivers.base import Habit, Timer
+from ..drivers.strand import Strand
+from ..engine.connection import Connection, WhenFull
+from ..errors import AckTimeout, Disconnected, SyncSioError
+from ..protocol.socketio.packet import EVENT, Packet
+from ..types import Environ
+from .acks import MAX_PENDING_ACKS, Callback, Pending, as_result
+from .broadcast import BroadcastOperator, Deliverer
+from .handlers import (
+    EventName,
+    Handler,
+    Key,
+    Own,
+    Registry,
+    add,
+    check_emitted,
+    check_function,
+    key_of,
+    remove,
+)
+from .handshake import Handshake, make_handshake
+from .middleware import Middleware
+from .rooms import Rooms, Target, room_names
+from .site import Site
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class State(Enum):
+    """The way of a socket. `pending`: its middleware runs. `admitted`: broadcasts reach it. `connected`: CONNECT was sent."""
+
+    PENDING = "pending"
+    ADMITTED = "admitted"
+    CONNECTED = "connected"
+    GONE = "gone"
+
+
+PENDING, ADMITTED, CONNECTED, GONE = State.PENDING, State.ADMITTED, State.CONNECTED, State.GONE
+
+_MOVES: Final = {
+    PENDING: (ADMITTED, GONE),
+    ADMITTED: (CONNECTED, GONE),
+    CONNECTED: (GONE,),
+    GONE: (),
+}
+
+WAIT: Final = WhenFull.WAIT
+
+on_strand_of: Final[ContextVar[str]] = ContextVar("on_strand_of", default="")
+"""The id of the socket whose strand runs this code; "" elsewhere, in concurrent handlers and in callbacks."""
+
+
+class Home(Deliverer, Protocol):
+    """A namespace, as its sockets see it."""
+
+    site: Site
+    rooms: Rooms[Socket]
+    handlers: Registry
+    server_handlers: Registry
+    concurrent: set[Key]
+    habits: dict[Key, Habit]
+    other_habit: Habit
+    error_listeners: list[Callable[..., Any]]
+
+    @property
+    def server(self) -> Any: ...
+
+    @property
+    def sockets(self) -> dict[str, Socket]: ...
+
+    def ack_number(self) -> int:
+        """Return the next acknowledgement's id."""
+        ...
+
+    def learn(self, key: Key) -> None:
+        """A handler of this event exists from now on."""
+        ...
+
+    def disconnect(self, socket: Socket, close: bool) -> None: ...
+
+
+class Client(Protocol):
+    """All sockets of one connection, as one of them sees it."""
+
+    def forget(self, socket: Socket) -> None:
+        """This socket has left its namespace."""
+        ...
+
+    def joined(self) -> None:
+        """This client is connected to a namespace."""
+        ...
+
+    def sockets(self) -> list[Socket]: ...
+
+
+class Core:
+    """A socket's insides. `connection.lock` guards state, handlers, acks, held and the making of containers.
+
+    What most clients never use is made when it is used. It knows no `Socket`: so there is no cycle, and a client that has
+    gone is freed at once.
+    """
+
+    __slots__ = (
+        "acks",
+        "auth",
+        "client",
+        "concurrent",
+        "connection",
+        "context",
+        "data",
+        "handlers",
+        "handshake",
+        "held",
+        "home",
+        "is_deaf",
+        "is_ready",
+        "middlewares",
+        "past_rooms",
+        "reason",
+        "state",
+        "strand",
+        "timer",
+    )
+
+    def __init__(self, home: Home, client: Client, connection: Connection, auth: dict[str, Any] | None) -> None:
+        self.home = home
+        self.client = client
+        self.connection = connection
+        self.auth = auth
+        self.strand = Strand(connection)
+        self.state = PENDING
+        self.is_ready = False               # the connection handlers have returned
+        self.is_deaf = False                # what is dispatched from now on is dropped
+        self.reason = ""
+        self.acks: dict[int, Pending] | None = None
+        self.concurrent: set[Key] | None = None
+        self.context: Context | None = None
+        self.data: dict[str, Any] | None = None
+        self.handlers: Registry | None = None
+        self.handshake: Handshake | None = None
+        self.held: list[tuple[Packet, int]] | None = None       # events that came while middleware ran
+        self.middlewares: tuple[Middleware, ...] = ()
+        self.past_rooms: frozenset[str] | None = None           # the rooms, for "disconnecting"
+        self.timer: Timer | None = None
+
+    def move(self, to: State) -> bool:
+        """Change the state (`connection.lock` held). False: not from here, as somebody else was quicker."""
+        if to not in _MOVES[self.state]:
+            return False
+        self.state = to
+        return True
+
+    def take_ack(self, number: int) -> Pending | None:
+        """Return who waits for an answer; it is theirs alone then."""
+        with self.connection.lock:
+            pending = self.acks.pop(number, None) if self.acks else None
+            if pending is not None:
+                self.connection.settle_ack()
+            return pending
+
+    def clear(self) -> None:
+        """Let go of what is of no use any more, once all has been told."""
+        with self.connection.lock:
+            self.context = self.handlers = self.concurrent = self.past_rooms = self.timer = None
+            self.middlewares = ()
+
+
+class Socket:
+    """A client in a namespace. Everything here may be called from any thread.
+
+    Attributes that are not ours may be set at will: `socket.user = …`.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_core", "id")
+
+    id: str
+    _core: Core
+
+    def __init__(self, sid: str, core: Core) -> None:
+        object.__setattr__(self, "id", sid)
+        object.__setattr__(self, "_core", core)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _OURS:
+            raise AttributeError(f"socket.{name} belongs to sync_sio and cannot be set; use another name, or socket.data")
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _OURS:
+            raise AttributeError(f"socket.{name} belongs to sync_sio and cannot be deleted")
+        object.__delattr__(self, name)
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id} {self._core.state.value} in {self._core.home.name}>"
+
+    # -- who it is ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def namespace(self) -> Home:
+        """The namespace that it is in."""
+        return self._core.home
+
+    nsp = namespace
+
+    @property
+    def conn(self) -> Connection:
+        """The engine's connection, which other namespaces may share."""
+        return self._core.connection
+
+    @property
+    def request(self) -> Environ:
+        """The handshake's WSGI environ, without sockets and streams."""
+        return self._core.connection.request
+
+    @property
+    def handshake(self) -> Handshake:
+        """What the client said when it came."""
+        core = self._core
+        if core.handshake is None:
+            connection = core.connection
+            core.handshake = make_handshake(connection.request, core.auth, connection.opened_at, connection.remote_address)
+        return core.handshake
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Room for what you want to remember of it; yours to lock."""
+        core = self._core
+        if core.data is None:
+            with core.connection.lock:
+                if core.data is None:
+                    core.data = {}
+        return core.data
+
+    @property
+    def rooms(self) -> set[str]:
+        """A snapshot of its rooms, with its own `id`; empty once `disconnecting` has been told."""
+        core = self._core
+        rooms = core.home.rooms.rooms_of(self.id)
+        return set(rooms or core.past_rooms or ())
+
+    @property
+    def connected(self) -> bool:
+        """Whether events can reach it: not while its middleware runs, not from the moment it leaves."""
+        return self._core.state is CONNECTED
+
+    @property
+    def disconnected(self) -> bool:
+        return self._core.state is not CONNECTED
+
+    @property
+    def recovered(self) -> bool:
+        """Whether this is the continuation of an earlier socket."""
+        return False
+
+    # -- sending -----------------------------------------------------------------------------------------------------------
+
+    def emit(self, event: EventName, *args: Any, ack: Callable[..., Any] | None = None) -> None:
+        """Send an event. Once the client is gone this does nothing.
+
+        Blocks only while over half of `max_buffered_bytes` waits for this client, at most `send_timeout`.
+
+        Args:
+            ack: called as `ack(*response)` when the client has answered, beside its other handlers; never if it does not.
+
+        Raises:
+            SlowConsumer: the client did not take what waits within `send_timeout`; it has been closed.
+            TypeError: something in `args` cannot be sent; nothing was.
+            ValueError: a reserved name.
+        """
+        check_emitted(event)
+        core = self._core
+        if ack is not None:
+            self._ask(event, args, Callback(event, check_function(ack, "ack")))
+        elif core.state is not GONE:
+            home = core.home
+            core.connection.send_parcel(home.site.parcel(Packet(EVENT, home.name, [event, *args])), WAIT)
+
+    def send(self, *args: Any) -> None:
+        """Send the event `"message"`."""
+        self.emit("message", *args)
+
+    def call(self, event: EventName, *args: Any, timeout: float | None = 60.0) -> Any:
+        """Send an event and block until the client has acknowledged it.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Returns:
+            None, one value, or a tuple of several.
+
+        Raises:
+            AckTimeout: no answer in time.
+            Disconnected: the client is not connected, or has gone meanwhile; at once.
+            SlowConsumer, TypeError, ValueError: as `emit`.
+        """
+        check_emitted(event)
+        core = self._core
+        driver = core.home.site.driver
+        if core.state is not CONNECTED:
+            self._refuse_call(event)
+        if not driver.may_wait():
+            raise RuntimeError(f"call({event!r}) blocks, and this thread may not: use emit with ack=, or io.spawn")
+        waiter = driver.waiter()
+        number, is_sent = self._ask(event, args, waiter)
+        if not is_sent:
+            core.take_ack(number)
+            self._refuse_call(event)
+        if not waiter.wait(timeout):
+            if core.take_ack(number) is not None:
+                raise AckTimeout(f"no acknowledgement of {event!r} within {timeout} s{self._what_waits_behind()}")
+            waiter.wait()                   # it came just now: whoever took it from the table is about to hand it over
+        if isinstance(waiter.value, Disconnected):
+            raise waiter.value
+        return as_result(waiter.value)
+
+    def _ask(self, event: EventName, args: tuple[Any, ...], pending: Pending) -> tuple[int, bool]:
+        """Send an event that wants an acknowledgement. Returns its id, and whether it went out."""
+        core = self._core
+        if core.state is GONE:
+            return -1, False
+        home, connection = core.home, core.connection
+        number = home.ack_number()
+        parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args], number))
+        with connection.lock:
+            if core.state is GONE:
+                return -1, False
+            if core.acks is None:
+                core.acks = {}
+            if len(core.acks) >= MAX_PENDING_ACKS:
+                raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of socket {self.id} are awaited already: {event!r} was not sent")
+            core.acks[number] = pending
+            connection.owe_ack()
+        return number, connection.send_parcel(parcel, WAIT)
+
+    def _refuse_call(self, event: EventName) -> NoReturn:
+        core = self._core
+        if core.state in (PENDING, ADMITTED):
+            raise Disconnected(f"call({event!r}): the client is not connected yet, so it cannot answer while middleware runs")
+        raise Disconnected(f"call({event!r}): the client is gone ({core.reason or 'it is being closed'})", core.reason)
+
+    def _what_waits_behind(self) -> str:
+        if on_strand_of.get() != self.id:
+            return ""
+        # JavaScript that awaits our answer before it gives its own waits for us, and we for it
+        for item in self._core.strand.waiting():
+            if isinstance(item, Packet) and item.data:
+                return (
+                    f": event {item.data[0]!r} of this client waits behind the handler that called; "
+                    "if the client answers only after that, register it with concurrent=True"
+                )
+        return ""
+
+    # -- handlers ----------------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, event: EventName, fn: F, *, concurrent: bool = False) -> F: ...
+    @overload
+    def on(self, event: EventName, fn: None = None, *, concurrent: bool = False) -> Callable[[F], F]: ...
+    def on(self, event: EventName, fn: Any = None, *, concurrent: bool = False) -> Any:
+        """Call `fn(*args)` for each event of this name. As a call or a decorator; returns the function.
+
+        Args:
+            concurrent: run it beside the client's other events instead of after those before it.
+        """
+        if fn is None:
+            return lambda function: self.on(event, function, concurrent=concurrent)
+        self._add(event, check_function(fn, f"socket.on({event!r})"), is_concurrent=concurrent)
+        return fn
+
+    @overload
+    def once(self, event: EventName, fn: F) -> F: ...
+    @overload
+    def once(self, event: EventName, fn: None = None) -> Callable[[F], F]: ...
+    def once(self, event: EventName, fn: Any = None) -> Any:
+        """The same for the next event of this name only."""
+        if fn is None:
+            return lambda function: self.once(event, function)
+        self._add(event, check_function(fn, f"socket.once({event!r})"), is_once=True)
+        return fn
+
+    def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
+        """Remove one handler, all of one event, or all. What is not there is ignored."""
+        core = self._core
+        with core.connection.lock:
+            if core.handlers is None:
+                return
+            if event is None:
+                core.handlers = core.concurrent = None
+                return
+            key = key_of(event)
+            remove(core.handlers, key, fn)
+            left = core.handlers.get(key)
+            if not left:
+                core.handlers.pop(key, None)
+            if core.concurrent and not any(handler.is_concurrent for handler in left or ()):
+                core.concurrent.discard(key)
+
+    remove_listener = off
+    remove_all_listeners = off
+
+    def listeners(self, event: EventName) -> list[Callable[..., Any]]:
+        """Return the functions that are registered on this socket for an event."""
+        return [handler.fn for handler in tuple((self._core.handlers or {}).get(key_of(event), ()))]
+
+    def _add(self, event: EventName, fn: Callable[..., Any], is_once: bool = False, is_concurrent: bool = False) -> None:
+        core = self._core
+        key = key_of(event)
+        may_ack = not isinstance(key, Own)
+        handler = Handler(fn, takes_socket=False, may_ack=may_ack, is_once=is_once, is_concurrent=is_concurrent)
+        core.home.learn(key)
+        with core.connection.lock:
+            if core.handlers is None:
+                core.handlers = {}
+            add(core.handlers, key, handler)
+            if handler.is_concurrent:
+                if core.concurrent is None:
+                    core.concurrent = set()
+                core.concurrent.add(key)
+
+    def use(self, fn: F) -> F:
+        """Run `fn(packet)` or `fn(packet, next)` before the handlers of each event; `packet` is the mutable `[event, *args]`.
+
+        Raising, or `next(error)`, keeps the event from its handlers and fires `"error"`. So does a `next` that is never
+        called, silently. One that is called later continues in its turn, after events that came meanwhile.
+        """
+        middleware = Middleware(check_function(fn, "socket.use"))
+        core = self._core
+        with core.connection.lock:
+            core.middlewares = (*core.middlewares, middleware)
+        return fn
+
+    # -- rooms and broadcasts ----------------------------------------------------------------------------------------------
+
+    def join(self, rooms: str | Iterable[str]) -> None:
+        """Join one room or several. Once the client is gone this does nothing. Raises TypeError for what is no room."""
+        self._core.home.rooms.join(self.id, room_names(rooms))
+
+    def leave(self, room: str) -> None:
+        """Leave a room; one that it is not in is ignored, and so is its own."""
+        for name in room_names(room):
+            self._core.home.rooms.leave(self.id, name)
+
+    def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Broadcast to one room or several, without this client."""
+        return self.broadcast.to(rooms)
+
+    def in_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """The same as `to`."""
+        return self.broadcast.to(rooms)
+
+    def except_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
+        """Broadcast to all but the members of these rooms and this client."""
+        return self.broadcast.except_(rooms)
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """Broadcast to everybody in the namespace but this client."""
+        return BroadcastOperator(self._core.home, Target(None, frozenset((self.id,))))
+
+    # -- the end -----------------------------------------------------------------------------------------------------------
+
+    def disconnect(self, close: bool = False) -> None:
+        """Take the client out of this namespace, or with `close` out of all, and close its connection.
+
+        Events that have not started are dropped. Any thread; a second call does nothing. In middleware it refuses the client.
+        """
+        self._core.home.disconnect(self, close)
+
+
+_OURS: Final = frozenset(name for name in dir(Socket) if not name.startswith("__"))
