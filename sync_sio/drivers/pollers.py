@@ -1,0 +1,121 @@
+"""What a loop asks "who is ready?", and the bell that ends its waiting."""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+from contextlib import suppress
+from typing import Final, Protocol
+
+READ: Final = 1
+WRITE: Final = 4
+"""epoll's own numbers. Any other bit that a poller reports means that the connection broke: reading will tell."""
+
+
+class Poller(Protocol):
+    """A level-triggered poll set."""
+
+    is_shared: bool
+    """It may be changed by any thread while another one waits in it; else by the leader only."""
+
+    def register(self, fd: int, mask: int, /) -> None: ...
+
+    def modify(self, fd: int, mask: int, /) -> None: ...
+
+    def unregister(self, fd: int, /) -> None: ...
+
+    def poll(self, timeout: float, max_events: int, /) -> list[tuple[int, int]]:
+        """Wait at most `timeout` seconds, -1 for ever."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EpollPoller:
+    """Linux. No ONESHOT, no ET: one reader at a time needs no re-arming, and a leader that lost its lead forgets nothing."""
+
+    is_shared = True
+
+    def __init__(self) -> None:
+        epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self.register = epoll.register
+        self.modify = epoll.modify
+        self.unregister = epoll.unregister
+        self.poll = epoll.poll
+        self.close = epoll.close
+
+
+class SelectorPoller:
+    """Everywhere else: kqueue, poll or select, whatever `selectors` finds."""
+
+    is_shared = False
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        self._selector = selectors.DefaultSelector() if selector is None else selector
+
+    def register(self, fd: int, mask: int) -> None:
+        events = self._events(mask)
+        if events:
+            self._selector.register(fd, events)
+
+    def modify(self, fd: int, mask: int) -> None:
+        self.unregister(fd)         # selectors know no descriptor without events
+        self.register(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(fd)
+
+    def poll(self, timeout: float, max_events: int) -> list[tuple[int, int]]:
+        ready = self._selector.select(None if timeout < 0 else timeout)
+        return [
+            (key.fd, (READ if events & selectors.EVENT_READ else 0) | (WRITE if events & selectors.EVENT_WRITE else 0))
+            for key, events in ready[:max_events]
+        ]
+
+    def close(self) -> None:
+        self._selector.close()
+
+    @staticmethod
+    def _events(mask: int) -> int:
+        return (selectors.EVENT_READ if mask & READ else 0) | (selectors.EVENT_WRITE if mask & WRITE else 0)
+
+
+def new_poller() -> Poller:
+    return EpollPoller() if hasattr(select, "epoll") else SelectorPoller()
+
+
+class Bell:
+    """Ends the wait of whoever polls its descriptor. One reader; `ring` may be called anywhere, in signal handlers too."""
+
+    def __init__(self) -> None:
+        self._is_rung = False
+        if hasattr(os, "eventfd"):
+            self.fd = self._write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self.fd, self._write_fd = os.pipe()
+            os.set_blocking(self.fd, False)
+            os.set_blocking(self._write_fd, False)
+
+    def ring(self) -> None:
+        if not self._is_rung:
+            self._is_rung = True
+            with suppress(OSError):         # full, which rings as well; or closed
+                os.write(self._write_fd, b"\1\0\0\0\0\0\0\0")
+
+    def on_readable(self) -> None:
+        # first the flag, then the read, and whoever polls looks at its queues after both: a ring between them is not lost
+        self._is_rung = False
+        with suppress(OSError):
+            os.read(self.fd, 64)
+
+    def on_writable(self) -> None: ...
+
+    def on_discarded(self) -> None: ...
+
+    def close(self) -> None:
+        self._is_rung = True
+        os.close(self.fd)
+        if self._write_fd != self.fd:
+            os.close(self._write_fd)

@@ -1,0 +1,233 @@
+"""Tasks in order, one at a time: the pending events of one socket.
+
+A strand does not run by itself. `put` tells whoever finds it idle that it is now theirs to hand to `Driver.run`; the driver has
+its *turn* worked, by one thread or greenlet, which gives it back when nothing is left.
+
+The list of tasks is the state: None when idle. It is made, appended to and dropped under the flow's lock, so an event can
+never lie in a strand that nobody works; the worker iterates over it without, as a list that grows at its end allows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from .base import Flow, Habit
+from .locks import DEBUG, assert_none_held, complain
+
+BUDGET: Final = 16
+"""Tasks of one turn, before others get theirs."""
+WINDOW: Final = 64
+"""Runs on the leader over which a habit's time is added up."""
+TOO_SLOW: Final = 0.016
+"""Seconds that one window may use up: a query of 2 ms is caught at the eighth, and no watchdog would see it."""
+FIRST_PENALTY: Final = 256
+"""Events that run in the pool after a habit was caught; four times as many after each next time."""
+MAX_PENALTY: Final = 1 << 20
+
+_log = logging.getLogger("sync_sio.turn")
+
+Task = tuple[Callable[[Any, Any], object], Any, Any, "Habit | None", int]
+
+
+def catch(habit: Habit) -> None:
+    """Note that this event's handler blocks: the pool runs it for a while. Twice for one event does no harm that matters."""
+    habit.penalty = min(habit.penalty * 4, MAX_PENALTY) if habit.penalty else FIRST_PENALTY
+    habit.pooled = habit.penalty
+    habit.count = 0
+    habit.spent = 0.0
+
+
+class Worker:
+    """What a thread that may lead lets others see. Written by itself, but for `is_inline`, which its successor takes away."""
+
+    __slots__ = ("baton", "habit", "ident", "is_inline", "strand")
+
+    def __init__(self, ident: int, baton: Any = None) -> None:
+        self.ident = ident
+        self.baton = baton
+        self.is_inline = False
+        """It runs a turn as the leader."""
+        self.strand: Strand | None = None
+        self.habit: Habit | None = None
+
+
+class Strand:
+    """A queue of tasks `fn(subject, item)`.
+
+    Args:
+        flow: the connection: its lock guards the queue, and what a turn sends to it may be gathered, see `Flow`.
+    """
+
+    __slots__ = ("_done", "_is_worked", "_tasks", "flow")
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self._tasks: list[Task] | None = None
+        self._done = 0
+        self._is_worked = False
+
+    def put(
+        self, fn: Callable[[Any, Any], object], subject: Any, item: Any, habit: Habit | None = None, size: int = 0
+    ) -> bool:
+        """Queue `fn(subject, item)`. True: nobody works this strand, the caller must give it to `Driver.run`.
+
+        Any thread, with or without the flow's lock.
+
+        Args:
+            habit: what is known of this event; None for tasks that never block, as nothing is learned about them.
+            size: bytes that it counts for in `Flow.on_queued`.
+        """
+        fresh = [(fn, subject, item, habit, size)]
+        flow = self.flow
+        with flow.lock:
+            # nothing is called between the look and the change: a finalizer on this thread may come back in here
+            tasks = self._tasks
+            if tasks is None:
+                self._tasks = fresh
+            else:
+                tasks += fresh
+            flow.on_queued(size)
+        return tasks is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits and nobody works it."""
+        return self._tasks is None
+
+    def __len__(self) -> int:
+        """Count the tasks that wait, without the one that runs."""
+        tasks = self._tasks
+        return 0 if tasks is None else max(0, len(tasks) - self._done)
+
+    def waiting(self) -> list[Any]:
+        """Return the items of the tasks that wait, in order: for messages, as it may be old by the time it is read."""
+        tasks = self._tasks
+        return [] if tasks is None else [task[2] for task in tasks[self._done :]]
+
+    @property
+    def is_pooled(self) -> bool:
+        """Tell whether the next task is known to block. For the driver, which owns the strand then."""
+        tasks = self._tasks
+        if tasks is None:
+            return False
+        habit = tasks[0][3]
+        return habit is not None and habit.pooled > 0
+
+    # -- the turn: for drivers ---------------------------------------------------------------------------------------------
+
+    def work(self, cork: int = 0) -> bool:
+        """Run a turn. True: more waits, the strand must be worked again.
+
+        Args:
+            cork: the thread whose sends to the flow are gathered until the turn ends or `uncork` is called; 0 for a pool's
+                thread: nobody would flush if it blocks.
+        """
+        flow = self.flow
+        tasks = self._tasks
+        assert tasks is not None
+        if DEBUG:
+            self._begin()
+        if cork:
+            with flow.lock:
+                flow.corked = cork
+        done = size = 0
+        for fn, subject, item, habit, bytes_ in tasks:
+            done += 1
+            size += bytes_
+            self._done = done
+            if habit is not None and habit.pooled > 0:
+                habit.pooled -= 1
+            try:
+                fn(subject, item)
+                if DEBUG:
+                    assert_none_held("a task has ended")
+            except BaseException:
+                self._failed(fn)
+            if done == BUDGET:
+                break
+        return self._end(tasks, done, size, cork)
+
+    def work_as(self, worker: Worker) -> bool:
+        """Run a turn on the leading thread: corked, and measured as long as it leads. True: as `work`.
+
+        It ends early before a task that is known to block; `is_pooled` then tells so.
+        """
+        flow = self.flow
+        tasks = self._tasks
+        assert tasks is not None
+        if DEBUG:
+            self._begin()
+        cork = worker.ident
+        with flow.lock:
+            flow.corked = cork
+        done = size = 0
+        started = perf_counter()
+        for fn, subject, item, habit, bytes_ in tasks:
+            if habit is not None and habit.pooled > 0:
+                break
+            worker.habit = habit
+            done += 1
+            size += bytes_
+            self._done = done
+            try:
+                fn(subject, item)
+                if DEBUG:
+                    assert_none_held("a task has ended")
+            except BaseException:
+                self._failed(fn)
+            if worker.is_inline:            # else it was seen to block, and waiting for the GIL now looks like blocking too
+                now = perf_counter()
+                if habit is not None:
+                    spent = habit.spent + now - started
+                    if spent > TOO_SLOW:
+                        catch(habit)
+                    elif habit.count < WINDOW - 1:
+                        habit.count += 1
+                        habit.spent = spent
+                    else:
+                        habit.count = 0
+                        habit.spent = 0.0
+                started = now
+            if done == BUDGET:
+                break
+        return self._end(tasks, done, size, cork)
+
+    def uncork(self, cork: int) -> None:
+        """Let go what the turn of thread `cork` has gathered, if it still does: it blocks."""
+        flow = self.flow
+        with flow.lock:
+            if flow.corked == cork:
+                flow.corked = 0
+                flow.uncork()
+
+    def _end(self, tasks: list[Task], done: int, size: int, cork: int) -> bool:
+        flow = self.flow
+        if DEBUG:
+            self._is_worked = False
+        spent = tasks[:done] if done > 1 else None      # kept until the lock is free: what they hold may have finalizers
+        with flow.lock:
+            self._done = 0
+            del tasks[:done]
+            # one hold of the lock does all: were the last look and the change two, an event could come between them and lie
+            # there for ever
+            if not tasks:
+                self._tasks = None
+            if cork and flow.corked == cork:
+                flow.corked = 0
+                flow.uncork()
+            flow.on_worked(done, size)
+        del spent
+        return bool(tasks)
+
+    def _begin(self) -> None:
+        assert_none_held("user code runs")
+        if self._is_worked:
+            complain(f"{self!r} of {self.flow!r} is worked twice at a time")
+        self._is_worked = True
+
+    def _failed(self, fn: Callable[..., object]) -> None:
+        """The wall: whatever a task raises ends no thread of ours, `sys.exit()` included."""
+        _log.exception("connection %s: %s failed", getattr(self.flow, "id", "?"), getattr(fn, "__qualname__", fn))

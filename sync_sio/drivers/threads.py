@@ -1,0 +1,335 @@
+"""The threads runtime: a leader, a standby, and a pool; all of them the same threads.
+
+The *leader* repeats `Loop.step`. The *standby* looks every few milliseconds whether the leader is stuck in a turn with the
+lead on the table, and then leads itself. Whoever lost the lead finishes its turn and becomes one of the *pool*, which works what is
+known to block. That a handler may block at any moment is thus correct by construction; what is learned is only about speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread, current_thread
+from typing import Any, Final
+
+from .base import Lock, Timer, Waiter, Watched
+from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_rlock
+from .loop import Loop
+from .pool import IDLE_SECONDS, Pool
+from .strand import Strand, Worker, catch
+from .waiter import ThreadWaiter
+
+MAX_HANDLERS: Final = 64
+LOOK: Final = 0.005
+"""Seconds between two looks of the standby, so about what a blocked turn may hold up everybody else, once."""
+DEEP: Final = 0.05
+"""The same when nothing happens."""
+QUIET: Final = 20
+"""Looks without a turn after which the standby sleeps deeply."""
+
+_log = logging.getLogger("sync_sio.threads")
+
+
+class ThreadsDriver:
+    """A `base.Driver` on OS threads, which are started when first needed.
+
+    Args:
+        max_handlers: turns that may block at the same time, before others queue; None: 64. Quick ones are run even then.
+        idle_seconds: after so long without work a pool thread ends.
+    """
+
+    name = "threads"
+
+    def __init__(self, max_handlers: int | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._max_handlers = MAX_HANDLERS if max_handlers is None else max_handlers
+        if self._max_handlers < 1:
+            raise ValueError(f"max_handlers must be at least 1, not {max_handlers}")
+        self._idle_seconds = idle_seconds
+        self._is_stopped = False
+        self._starting = native_rlock()
+        self._renew()
+
+    def _renew(self) -> None:
+        self._is_started = False
+        self._is_stopping = False
+        self._workers: dict[int, Worker] = {}
+        self._standby = allocate_lock()         # held by the thread that has this role
+        self._alarm = allocate_lock()           # what it sleeps on
+        self._alarm.acquire()
+        self._announced = -1                    # the turn that said that it will block
+        self._has_finished = False
+        self._pool = Pool(self._live, self._max_handlers + 2, self._idle_seconds)
+        self._loop: Loop | None = None
+
+    @property
+    def loop(self) -> Loop:
+        """The loop, made when first asked for. For tests: everybody else has the methods of the driver."""
+        loop = self._loop
+        if loop is None:
+            with self._starting:
+                loop = self._loop
+                if loop is None:
+                    loop = self._loop = Loop(self._pool.give)
+        return loop
+
+    # -- Driver: time, locks, waiting --------------------------------------------------------------------------------------
+
+    now = staticmethod(time.monotonic)
+    wall_time = staticmethod(time.time)
+    lock: Callable[[], Lock] = staticmethod(native_lock)
+    ident = staticmethod(get_ident)
+
+    def waiter(self) -> Waiter:
+        return ThreadWaiter(self._about_to_block)
+
+    def may_wait(self) -> bool:
+        loop = self._loop
+        return loop is None or loop.reader != get_ident()
+
+    def sleep(self, seconds: float) -> None:
+        if DEBUG:
+            assert_none_held("a thread sleeps")
+        self._about_to_block()
+        time.sleep(max(0.0, seconds))
+
+    def _about_to_block(self) -> None:
+        """Send what this thread's turn has gathered; if it leads, have the standby lead at once. Nothing is learned from it."""
+        ident = get_ident()
+        loop = self._loop
+        if loop is not None and loop.reader == ident:
+            raise RuntimeError("phase one may not wait: this thread reads for everybody")
+        worker = self._workers.get(ident)
+        if worker is not None and worker.is_inline:
+            strand = worker.strand
+            if strand is not None:
+                strand.uncork(ident)
+            assert loop is not None
+            self._announced = loop.turn_count
+            self._rouse()
+
+    # -- Driver: the loop --------------------------------------------------------------------------------------------------
+
+    def watch(self, watched: Watched) -> None:
+        self.start_if_needed()
+        self.loop.watch(watched)
+
+    def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
+        loop = self._loop
+        if loop is not None:
+            loop.set_interest(watched, readable, writable)
+
+    def discard(self, watched: Watched) -> None:
+        if self._has_finished:
+            if watched.fd >= 0:                 # nobody is left to do it
+                watched.fd = -1
+                watched.on_discarded()
+            return
+        self.start_if_needed()
+        self.loop.discard(watched)
+
+    def post(self, fn: Callable[..., None], *args: Any) -> None:
+        self.start_if_needed()
+        self.loop.post(fn, args)
+
+    def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:
+        self.start_if_needed()
+        return self.loop.later(delay, fn, args)
+
+    def run(self, strand: Strand) -> None:
+        loop = self._loop
+        if loop is None or not self._is_started:
+            self.start_if_needed()
+            loop = self.loop
+        if loop.reader != get_ident() and strand.is_pooled:
+            self._give(strand)
+        else:
+            loop.run(strand)
+
+    def _give(self, strand: Strand) -> None:
+        self._pool.give(strand)
+        self._pool.nudge()
+        rouse = self.loop.on_turn
+        if rouse is not None:
+            rouse()                             # it must not sleep deeply while jobs wait
+
+    def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
+        Thread(target=_spawned, args=(fn, args), name=f"sync_sio spawned {getattr(fn, '__name__', '')}".rstrip(), daemon=True).start()
+
+    # -- Driver: life ------------------------------------------------------------------------------------------------------
+
+    def start_if_needed(self) -> None:
+        if not self._is_started and not self._is_stopped:
+            with self._starting:
+                self._start()
+
+    def _start(self) -> None:
+        if not self._is_started and not self._is_stopped:
+            loop = self.loop
+            loop.lead.acquire(False)            # for the first thread, which leads from the start
+            if not self._pool.start_thread(True):
+                loop.lead.release()
+                raise RuntimeError("sync_sio cannot start a thread: it needs two at least")
+            self._is_started = True
+            self._pool.start_thread()
+
+    def stop(self, timeout: float) -> None:
+        with self._starting:
+            self._is_stopped = True
+            loop = self._loop
+            if loop is None:
+                self._has_finished = True
+                return
+            if not self._is_started:
+                loop.close()
+                self._has_finished = True
+                return
+        self._is_stopping = True
+        if loop.reader != get_ident():
+            self._about_to_block()              # a turn may stop us: then the standby is who finishes
+        self._rouse()
+        loop.wake()
+        if loop.reader == get_ident():
+            return
+        deadline = time.monotonic() + timeout
+        for thread in list(self._pool.threads):
+            if thread is not current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def abandon(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            loop.close()
+        self._starting = native_rlock()
+        self._renew()
+
+    def audit(self) -> list[str]:
+        left = list(breaches)
+        if self._loop is not None:
+            left += self._loop.audit()
+        left += [f"a turn for the pool: {strand!r}" for strand in list(self._pool.jobs)]
+        left += [f"a turn that runs: {worker.strand!r}" for worker in list(self._workers.values()) if worker.strand is not None]
+        if self._is_stopped:
+            left += [f"a thread: {thread.name}" for thread in list(self._pool.threads) if thread is not current_thread()]
+        return left
+
+    # -- our threads -------------------------------------------------------------------------------------------------------
+
+    def _live(self, leads: bool = False) -> None:
+        baton = allocate_lock()
+        baton.acquire()
+        worker = Worker(get_ident(), baton)
+        self._workers[worker.ident] = worker
+        pool = self._pool
+        jobs = pool.jobs
+        pool.begun()
+        try:
+            while True:
+                if leads:
+                    leads = self._lead(worker)
+                elif not self._has_finished and self._standby.acquire(False):
+                    leads = self._stand_by(worker)
+                else:
+                    try:
+                        strand = jobs.popleft()
+                    except IndexError:
+                        if not pool.park(worker, self._is_wanted):
+                            return
+                        continue
+                    worker.strand = strand
+                    has_more = strand.work()
+                    worker.strand = None
+                    if has_more:
+                        pool.give(strand)
+                        pool.nudge()
+        finally:
+            self._workers.pop(worker.ident, None)
+
+    def _is_wanted(self) -> bool:
+        return not self._has_finished and not self._standby.locked()
+
+    def _lead(self, worker: Worker) -> bool:
+        """Lead until the lead is lost, or until the end. Returns False: it is another thread's turn to lead, if any."""
+        loop, pool = self.loop, self._pool
+        while not self._is_stopping:
+            if not loop.step(worker):
+                return False
+            if pool.jobs:
+                pool.nudge()
+                if loop.on_turn is not None:
+                    self._rouse()
+        self._finish(worker)
+        return False
+
+    def _finish(self, worker: Worker) -> None:
+        """The last rounds, with the lead held: what is posted is run, and what that posts."""
+        loop, pool = self.loop, self._pool
+        loop.has_standby = False                # turns go to the pool
+        for _ in range(100):
+            loop.step(worker, 0)
+            if not loop.has_posts():
+                break
+        self._has_finished = True
+        loop.step(worker, 0)                    # what came until this was said
+        loop.close()
+        loop.reader = 0
+        loop.lead.release()
+        pool.nudge()
+        pool.is_stopping = True
+        pool.wake_all()
+        self._rouse()
+
+    def _stand_by(self, worker: Worker) -> bool:
+        """Watch the leader until the lead is ours: True. False: all is over."""
+        loop, pool = self.loop, self._pool
+        loop.has_standby = True
+        last = -1
+        quiet = 0
+        pause = LOOK
+        while True:
+            self._alarm.acquire(True, pause)
+            loop.on_turn = None
+            if self._has_finished:
+                self._standby.release()
+                return False
+            count = loop.turn_count
+            if pool.jobs:
+                pool.wake(len(pool.jobs))       # those that were called may all be blocked
+                quiet = 0
+            if count == last or count == self._announced or self._is_stopping:
+                if loop.lead.acquire(False):
+                    # offered since the last look, or longer than a handler said: somebody is in a turn and does not come back
+                    self._take_over(worker, count)
+                    return True
+                quiet += 1
+            else:
+                last = count
+                quiet = 0
+            pause = LOOK
+            if quiet > QUIET:
+                # first say that we sleep deeply, then look again: the leader counts its turn and looks afterwards
+                loop.on_turn = self._rouse
+                if loop.turn_count == count and loop.lead.locked() and not pool.jobs:
+                    pause = DEEP
+
+    def _take_over(self, worker: Worker, count: int) -> None:
+        loop = self.loop
+        loop.has_standby = False
+        habit = loop.take_over(worker)
+        if habit is not None and count != self._announced and count == loop.turn_count:
+            catch(habit)
+        self._standby.release()
+        self._pool.wake(1)                      # whoever comes finds the role free
+
+    def _rouse(self) -> None:
+        self.loop.on_turn = None
+        with suppress(RuntimeError):            # it is awake
+            self._alarm.release()
+
+
+def _spawned(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        fn(*args)
+    except BaseException:
+        _log.exception("a spawned function failed: %s", getattr(fn, "__qualname__", fn))
