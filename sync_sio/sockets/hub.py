@@ -32,21 +32,13 @@ class SocketsOptions(Protocol):
 class Hub:
     """All namespaces of one server. Nothing starts, and no lock exists, before `start`; registrations work from the beginning."""
 
-    def __init__(self, options: SocketsOptions, parser: PacketParser, logger: logging.Logger | None = None) -> None:
-        self.site = Site(
-            parser, options.connect_timeout, options.max_attachments, logger or logging.getLogger("sync_sio.sockets")
-        )
+    def __init__(
+        self, server: Any, options: SocketsOptions, parser: PacketParser, logger: logging.Logger | None = None
+    ) -> None:
+        logger = logger or logging.getLogger("sync_sio.sockets")
+        self.site = Site(server, parser, options.connect_timeout, options.max_attachments, logger)
         self.namespaces: dict[str, Namespace] = {}
         self.main = self.of("/")
-
-    @property
-    def server(self) -> Any:
-        """What users know as `io`, and find as `namespace.server`; set by it."""
-        return self.site.server
-
-    @server.setter
-    def server(self, server: Any) -> None:
-        self.site.server = server
 
     # -- from the engine ---------------------------------------------------------------------------------------------------
 
@@ -100,23 +92,19 @@ class Hub:
         self.site.error_listeners.append(check_function(fn, "on_error"))
         return fn
 
-    def close(self, reason: str = "server shutting down", timeout: float = 0.0) -> bool:
-        """Let every socket leave, without a DISCONNECT packet: so clients that find the connection closed come back.
-
-        May be called anywhere, also in a handler, whose own socket is then not waited for.
-
-        Args:
-            timeout: seconds to wait for the `disconnect` handlers; 0 does not wait.
-
-        Returns:
-            Whether all of them have run.
-        """
-        if not self.site.is_started:
-            return True
+    def close(self, reason: str = "server shutting down") -> None:
+        """Let every socket leave, without a DISCONNECT packet: so clients that find the connection closed come back."""
         for namespace in list(self.namespaces.values()):
             for socket in namespace:
                 leave(socket, reason)
-        return self.site.wait_until_told(on_strand_of.get(), timeout)
+
+    def wait_until_told(self, timeout: float) -> bool:
+        """Block until the `disconnect` handlers of all who have left have run, but for those of the caller's own socket.
+
+        Returns:
+            False: `timeout` seconds are over, or this thread may not block.
+        """
+        return not self.site.is_started or self.site.wait_until_told(on_strand_of.get(), timeout)
 
     def audit(self) -> list[str]:
         """Name what is left: sockets, rooms, ends that were not told. Empty when nobody is connected. For tests."""

@@ -34,6 +34,7 @@ from .site import Site
 from .socket import ADMITTED, PENDING, Socket
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 MAX_HABITS: Final = 1000
 """Events of one namespace about which the driver learns; sockets may register names that are made up."""
@@ -185,7 +186,7 @@ class Namespace:
             self.concurrent.add(key)
         return fn
 
-    def register(self, target: F) -> F:
+    def register(self, target: T) -> T:
         """Register an object's methods: `on_connection(socket)`, `on_<event>(socket, *args)`, and those marked with `event`.
 
         Raises:
@@ -199,6 +200,10 @@ class Namespace:
             self.event(name, fn, concurrent=is_concurrent)
         return target
 
+    @overload
+    def use(self, fn: F, *, admitted: bool = False) -> F: ...
+    @overload
+    def use(self, fn: None = None, *, admitted: bool = False) -> Callable[[F], F]: ...
     def use(self, fn: Any = None, *, admitted: bool = False) -> Any:
         """Run `fn(socket)` or `fn(socket, next)` for each client that wants to connect, in order.
 

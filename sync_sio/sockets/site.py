@@ -15,16 +15,18 @@ class Site:
     """One per server. `driver` and `lock` are there once `is_started`.
 
     Attributes:
-        server: what users know as `io`; set by it.
+        server: what users know as `io`.
         error_listeners: `io.on_error`, for all namespaces.
     """
 
-    def __init__(self, parser: PacketParser, connect_timeout: float, max_attachments: int, logger: logging.Logger) -> None:
+    def __init__(
+        self, server: Any, parser: PacketParser, connect_timeout: float, max_attachments: int, logger: logging.Logger
+    ) -> None:
+        self.server = server
         self.parser = parser
         self.connect_timeout = connect_timeout
         self.max_attachments = max_attachments
         self.logger = logger
-        self.server: Any = None
         self.driver: Driver
         self.lock: Lock
         self.is_started = False
