@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
 from .drivers.base import Driver
 from .drivers.locks import native_lock
 from .engine.server import EngineServer
+from .protocol.http import reason_phrase
 from .protocol.socketio.parser import JsonParser
 from .sockets.broadcast import BroadcastOperator
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
 from .types import Environ, JsonDefault, StartResponse, WSGIApp
-from .wsgi.embedded import EmbeddedServer
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
+
+if TYPE_CHECKING:
+    from .wsgi.embedded import EmbeddedServer
 
 logger = logging.getLogger("sync_sio")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,11 +153,15 @@ class Server:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application."""
-        path = environ.get("PATH_INFO", "")
-        if self._files is not None and self.engine.serves(path):
-            answer = self._files.find(path, environ)
-            if answer is not None:
-                return answer(environ, start_response)
+        if self._files is not None:
+            path = environ.get("PATH_INFO", "")
+            if path.endswith((".js", ".map")) and self.engine.serves(path):
+                name = path.rpartition("/")[2]
+                answer = self._files.find(name, environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_ACCEPT_ENCODING"))
+                if answer is not None:
+                    cors = self.engine.origins.headers(environ.get("HTTP_ORIGIN"), environ)
+                    start_response(f"{answer.status} {reason_phrase(answer.status)}", answer.headers + cors)
+                    return [answer.body]
         return self.engine(environ, start_response)
 
     def attach(self, wsgi_app: WSGIApp) -> Server:
@@ -189,6 +196,8 @@ class Server:
         backlog: int = 2048,
     ) -> Running:
         """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager."""
+        from .wsgi.embedded import EmbeddedServer      # not for those who have a web server
+
         driver = self.engine.start()
         kind: Literal["threads", "gevent"] = "gevent" if driver.name == "gevent" else "threads"
         http_server = EmbeddedServer(self, host, port, kind, certfile=certfile, keyfile=keyfile, backlog=backlog)

@@ -27,10 +27,9 @@ from ..protocol.parcel import Parcel
 from ..types import Environ
 from .events import Events, call_all
 from .listener import Receiver
-from .outbox import FLUSH_BYTES, Outbox
+from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from .polling import PollingTransport
     from .websocket import WebSocketTransport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,6 +72,25 @@ class Home(Protocol):
     def pong(self, connection: Connection) -> None: ...
 
     def forget(self, connection: Connection) -> None: ...
+
+
+class Transport(Protocol):
+    """How bytes reach the client now: polling or WebSocket."""
+
+    @property
+    def name(self) -> str: ...
+
+    def poke(self) -> None:
+        """Something waits in the outbox: see to it (lock held)."""
+        ...
+
+    def may_close(self) -> bool:
+        """Tell whether the client can be told of the end now, with nothing before it (lock held)."""
+        ...
+
+    def finish(self) -> None:
+        """Tell the client of the end, and let go of the descriptor (no lock held). Idempotent."""
+        ...
 
 
 class RequestRecord(Protocol):
@@ -134,7 +152,7 @@ class Connection:
         self.opened_at = home.driver.wall_time()
         self.remote_address = remote_address
         self.receiver: Receiver
-        self.transport: PollingTransport | WebSocketTransport
+        self.transport: Transport
         self.direct: WebSocketTransport | None = None
         self.candidate: WebSocketTransport | None = None
         self.outbox: Outbox | None = None
@@ -246,8 +264,7 @@ class Connection:
                 self.corked = BUSY
                 direct.write(parcel)
                 self.corked = 0
-                if self.outbox is not None and not direct.is_armed:
-                    direct.drain()          # a finalizer on this thread has emitted meanwhile
+                self.uncork()               # a finalizer on this thread may have emitted meanwhile
                 return True
             waits = not self._append(parcel, when_full)
         return self._send_later(parcel) if waits else True
@@ -267,13 +284,7 @@ class Connection:
                 self.driver.post(self.tell)
                 return True
         outbox.append(parcel)
-        direct = self.direct
-        if direct is None:
-            self.transport.poke()
-        elif direct.is_armed or self.corked == BUSY:
-            pass
-        elif self.corked != self.driver.ident() or outbox.size > FLUSH_BYTES:
-            direct.drain()                  # what another thread sends must not wait for our handler
+        self.transport.poke()
         return True
 
     def _send_later(self, parcel: Parcel) -> bool:
@@ -290,7 +301,7 @@ class Connection:
         while True:
             in_time = waiter.wait(max(0.0, deadline - driver.now()))
             with self.lock:
-                if self.state is not OPEN or self.senders is None:
+                if self.senders is None or self._is_over():
                     return False
                 outbox = self.outbox
                 has_room = outbox is None or not outbox.size or outbox.size + parcel.size <= half
@@ -410,9 +421,9 @@ class Connection:
             direct = self.direct
             if direct is not None and self.outbox is not None and not direct.is_armed and self.corked != BUSY:
                 direct.drain()
-            if self.state is CLOSED:
+            if self._is_over():
                 return
-            is_done = self.outbox is None if direct is not None else self.transport.may_close()
+            is_done = self.transport.may_close()
             if is_done:
                 self._end(reason, description)
             else:
@@ -444,6 +455,9 @@ class Connection:
         if self.state is not CLOSED:
             self._end("transport error", error)
             self.driver.post(self.tell)
+
+    def _is_over(self) -> bool:
+        return self.state is CLOSED
 
     def _end(self, reason: str, description: object) -> None:
         """Decide the end (lock held, state is not CLOSED)."""

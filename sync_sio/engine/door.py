@@ -201,7 +201,7 @@ class Door:
         if generate is None:
             return token_urlsafe(15)
         try:
-            sid = generate(request.environ)
+            sid: object = generate(request.environ)
         except Exception:
             logger.exception("generate_id failed, so the request is refused")
             return bad_request("ID_GENERATION_ERROR")

@@ -14,32 +14,33 @@ from .connection import CLOSED, WhenFull
 if TYPE_CHECKING:
     from .connection import Connection
 
-MAX_TICK: Final = 0.25
-"""Seconds: the pings of one tick go out together, so that an idle server wakes four times a second, however many clients it has."""
+MAX_SPACING: Final = 0.25
+"""Seconds between two ticks at least, or an eightieth of the shorter delay: what falls due in between goes out together. So an idle server
+wakes four times a second, however many clients it has, and a few clients are served to the millisecond."""
 PING: Final = Parcel.control(b"2")
 
 
 class Heartbeat:
-    """`lock` guards both dicts and the timer; it is never held while something is sent."""
+    """`lock` guards both queues and the timer; it is never held while something is sent."""
 
     def __init__(self, driver: Driver, interval: float, timeout: float) -> None:
         self._driver = driver
         self._interval = interval
         self._timeout = timeout
-        self._tick_length = max(0.01, min(MAX_TICK, interval / 10, timeout / 10))
+        self._spacing = min(MAX_SPACING, interval / 80, timeout / 80)
         self._lock = driver.lock()
         self._to_ping: dict[Connection, float] = {}
         self._awaited: dict[Connection, float] = {}
         self._timer: Timer | None = None
+        self._next = 0.0
+        self._last = -MAX_SPACING
 
     def opened(self, connection: Connection) -> None:
         """From now on this one is pinged. Any thread."""
         due = self._driver.now() + self._interval
         with self._lock:
             self._to_ping[connection] = due
-            must_start = self._timer is None
-        if must_start:
-            self._start()
+            self._arm(due)
 
     def pong(self, connection: Connection) -> None:
         """The client has answered, or spoken without being asked: its next ping is an interval away. Any thread."""
@@ -50,6 +51,7 @@ class Heartbeat:
             self._awaited.pop(connection, None)
             self._to_ping.pop(connection, None)
             self._to_ping[connection] = due
+            self._arm(due)
 
     def forget(self, connection: Connection) -> None:
         """The connection has ended. Any thread."""
@@ -61,37 +63,43 @@ class Heartbeat:
         return len(self._to_ping) + len(self._awaited)
 
     def stop(self) -> None:
+        """Tick no more."""
         with self._lock:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
-    def _start(self) -> None:
-        timer = self._driver.later(self._tick_length, self._tick)
-        with self._lock:
-            if self._timer is None:
-                self._timer, timer = timer, None
-        if timer is not None:
-            timer.cancel()                  # two first connections at once
+    def _arm(self, due: float) -> None:
+        """See to it that there is a tick when something falls due (lock held)."""
+        if self._timer is not None:
+            if self._next <= due:
+                return
+            self._timer.cancel()
+        now = self._driver.now()
+        self._next = max(due, self._last + self._spacing, now)
+        self._timer = self._driver.later(self._next - now, self._tick)
 
     def _tick(self) -> None:
         now = self._driver.now()
         with self._lock:
             self._timer = None
+            self._last = now
             late = _take_due(self._awaited, now)
             due = _take_due(self._to_ping, now)
-            for connection in due:
+            for connection, when in due:
                 if connection.state is not CLOSED:
-                    self._awaited[connection] = now + self._timeout
-        for connection in due:
+                    # counted from when the ping was due, as ticks come a little late; not from long ago, as the process may have stood still
+                    self._awaited[connection] = max(when, now - self._spacing) + self._timeout
+        for connection, _ in due:
             connection.heard = connection.is_extended = False
             connection.send_parcel(PING, WhenFull.CLOSE)
-        for connection in late:
+        for connection, _ in late:
             self._judge(connection, now)
         with self._lock:
-            must_go_on = self._timer is None and bool(self._to_ping or self._awaited)
-        if must_go_on:
-            self._start()
+            for queue in (self._awaited, self._to_ping):
+                for when in queue.values():
+                    self._arm(when)
+                    break
 
     def _judge(self, connection: Connection, now: float) -> None:
         """The pong is overdue. A process that stood still must not drop everybody, so the client is read once more."""
@@ -109,12 +117,12 @@ class Heartbeat:
             connection.abort("ping timeout")
 
 
-def _take_due(queue: dict[Connection, float], now: float) -> list[Connection]:
+def _take_due(queue: dict[Connection, float], now: float) -> list[tuple[Connection, float]]:
     due = []
-    for connection, when in queue.items():
-        if when > now:
+    for item in queue.items():
+        if item[1] > now:
             break
-        due.append(connection)
-    for connection in due:
+        due.append(item)
+    for connection, _ in due:
         del queue[connection]
     return due

@@ -83,15 +83,16 @@ class Ticket:
         # else: a client that talks before its answer is there is not listened to
 
     def on_writable(self) -> None:
-        if self.tail is not None:
-            before = len(self.tail)
-            self._send()
-            self.polling.unsent -= before - (0 if self.tail is None else len(self.tail))
+        before = self._unsent()
+        self._send()
+        self.polling.unsent -= before - self._unsent()
+
+    def _unsent(self) -> int:
+        return 0 if self.tail is None else len(self.tail)
 
     def on_discarded(self) -> None:
-        if self.tail is not None:
-            self.polling.unsent -= len(self.tail)
-            self.tail = None
+        self.polling.unsent -= self._unsent()
+        self.tail = None
         if self.stream is not None:
             self.stream.close()
 

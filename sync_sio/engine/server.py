@@ -17,7 +17,7 @@ import atexit
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
@@ -146,12 +146,13 @@ class EngineServer:
 
     # -- life --------------------------------------------------------------------------------------------------------------
 
-    def start(self, environ: Mapping[str, Any] | None = None) -> Driver:
+    def start(self, environ: Environ | None = None) -> Driver:
         """Settle the runtime and start, if that has not happened. `environ`: the request in hand, which tells what serves it."""
         if self.is_started:
             return self.driver
+        must_tell = False
         with self._lock:
-            if not self.is_started:
+            if not self._has_started():
                 options = self.options
                 self.driver = self._given_driver or choose(options.runtime, environ, options.max_handlers)
                 self.notices = Notices(logger, self.driver.now)
@@ -159,11 +160,12 @@ class EngineServer:
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
                 _close_at_exit(self)
-            else:
-                must_tell = False
         if must_tell:
             self.on_start()
         return self.driver
+
+    def _has_started(self) -> bool:
+        return self.is_started              # another thread may have been first
 
     def close_all(self, reason: str, code: int | None = None) -> None:
         """End every connection now; what waits for slow ones is dropped."""

@@ -26,8 +26,8 @@ from ..protocol.websocket.frames import (
     parse_close,
     pong_frame,
 )
-from .connection import CLOSED, OPEN
-from .outbox import Outbox
+from .connection import BUSY, CLOSED, OPEN
+from .outbox import FLUSH_BYTES, Outbox
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -97,6 +97,18 @@ class WebSocketTransport:
             return
         if sent != len(data):
             self._keep(memoryview(data)[sent:])
+
+    def poke(self) -> None:
+        """A parcel was added to the outbox."""
+        connection = self.connection
+        outbox = connection.outbox
+        if outbox is None or self.is_armed or connection.corked == BUSY:
+            return
+        if connection.corked != self.driver.ident() or outbox.size > FLUSH_BYTES:
+            self.drain()                    # what another thread sends must not wait for our handler
+
+    def may_close(self) -> bool:
+        return self.connection.outbox is None
 
     def send_raw(self, data: bytes) -> None:
         """The same for bytes that are no parcel."""
