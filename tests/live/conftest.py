@@ -1,0 +1,58 @@
+"""Fixtures of the live tests: servers by kind, for one module at a time, and certificates."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .servers import Servers
+
+IS_REFERENCE = os.environ.get("LIVE_SERVER") == "reference"
+"""With LIVE_SERVER=reference the wire tests run against the Node server instead: that checks the tests themselves."""
+
+RUNTIMES = ["reference"] if IS_REFERENCE else ["embedded-threads", "embedded-gevent"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "live: real servers and real clients over loopback")
+    config.addinivalue_line("markers", "stress: live tests that take long or take much of the machine")
+    config.addinivalue_line("markers", "improvement(why): holds for sync_sio; the reference server does otherwise")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, against the reference, what the reference is known to do worse."""
+    if IS_REFERENCE:
+        for item in items:
+            if mark := item.get_closest_marker("improvement"):
+                item.add_marker(pytest.mark.skip(reason=f"the reference differs: {mark.args[0]}"))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers that the tests of one module share."""
+    found = Servers(tmp_path_factory.mktemp("servers"))
+    try:
+        yield found
+    finally:
+        found.finish()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A certificate for 127.0.0.1 that nobody trusts, as the environment of a server."""
+    openssl = shutil.which("openssl")
+    assert openssl, "the TLS tests need openssl: apt-get install openssl"
+    directory: Path = tmp_path_factory.mktemp("certificate")
+    certfile, keyfile = directory / "cert.pem", directory / "key.pem"
+    request = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    subprocess.run(
+        [openssl, "req", *request, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(keyfile), "-out", str(certfile)],
+        check=True,
+        capture_output=True,
+    )
+    return {"LIVE_CERTFILE": str(certfile), "LIVE_KEYFILE": str(keyfile)}

@@ -1,0 +1,68 @@
+"""Start the acceptance application on the server that is named: `python launch.py KIND PORT`.
+
+For the servers that have no command line of their own, and for the embedded one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+HOST = "127.0.0.1"
+
+
+def main(kind: str, port: int) -> None:
+    if kind.endswith("-patched"):
+        from gevent import monkey
+
+        monkey.patch_all()
+    from app import application, engine, io
+
+    certfile = os.environ.get("LIVE_CERTFILE")
+    keyfile = os.environ.get("LIVE_KEYFILE")
+    if kind.startswith("embedded-"):
+        io.listen(port, HOST, certfile=certfile, keyfile=keyfile)
+    elif kind == "wsgiref":
+        from wsgiref.simple_server import make_server
+
+        make_server(HOST, port, application).serve_forever()
+    elif kind == "werkzeug":
+        from werkzeug.serving import run_simple
+
+        run_simple(HOST, port, application, threaded=True)
+    elif kind.startswith("pywsgi"):
+        from gevent import pywsgi, signal_handler
+
+        handler = {}
+        if "websocket" in kind:
+            from geventwebsocket.handler import WebSocketHandler
+
+            handler["handler_class"] = WebSocketHandler
+        server = pywsgi.WSGIServer((HOST, port), application, **handler)
+        signal_handler(signal.SIGTERM, server.stop)
+        server.serve_forever()
+    elif kind == "cheroot":
+        from cheroot.wsgi import Server as CherootServer
+
+        cheroot = CherootServer((HOST, port), application, numthreads=4)
+
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            cheroot.start()
+        except KeyboardInterrupt:
+            cheroot.stop()
+    elif kind == "waitress":
+        from waitress import serve
+
+        serve(application, host=HOST, port=port, threads=4)
+    else:
+        raise SystemExit(f"unknown kind of server: {kind}")
+    del engine
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
