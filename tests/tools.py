@@ -111,6 +111,11 @@ def redis_server() -> Path:
     return _program("redis-server", "redis-server")
 
 
+def openssl() -> Path:
+    """The program that makes the certificates of the TLS tests."""
+    return _program("openssl", "openssl")
+
+
 def _program(package: str, *names: str) -> Path:
     found = _which(names)
     if found is None and _may_use_apt():
@@ -216,6 +221,7 @@ def prepare() -> int:
         "npm packages": npm_packages,
         "Chromium": chromium,
         "Redis": redis_server,
+        "OpenSSL": openssl,
     }
     missing = 0
     for name, find in tools.items():
