@@ -60,7 +60,8 @@ def test_bad_base64_is_read_as_node_reads_it(text: bytes, data: bytes) -> None:
     assert decode_packet(b"b" + text) == ("b", data)
 
 
-messages = st.lists(st.text(st.characters(exclude_characters="\x1e", exclude_categories=["Cs"])).map(str.encode) | st.binary().map(bytearray), min_size=1)
+texts = st.text(st.characters(exclude_characters="\x1e", exclude_categories=["Cs"])).map(str.encode)
+messages = st.lists(texts | st.binary().map(bytearray), min_size=1)
 
 
 @settings(max_examples=100)

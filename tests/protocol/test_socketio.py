@@ -79,11 +79,12 @@ def test_what_other_clients_may_write_is_read(text: bytes, packet: Packet) -> No
 
 
 REJECTED = [
-    b"", b"7", b"9", b"a", b'7["a"]', b"\xff", b" 2", b"-1", b"0[]", b'0"x"', b"0null", b"1{}", b'1"x"', b"1[]", b"2", b"2{}", b"2[]", b"2[null]",
-    b"2[true]", b"2[{}]", b'2[["a"]]', b'2["a"', b'2["a"]x', b'2"a"', b"2null", b'2abc["a"]', b'2-1["a"]', b'21.5["a"]', b'21-["a"]', b'2 1["a"]', b'21 ["a"',
-    b"2/foo", b"2/foo,", b'2/foo["a"]', b"3", b"3{}", b"30", b'3"a"', b"3/foo,1", b"4", b"4[]", b"4null", b"41", b"5", b"51", b'5["a"]', b'5a-["a"]', b'51.23-["a"]',
-    b'5-["a"]', b'5-1-["a"]', b'50-["a"]', b'500-["a"]', b'511-["a"]', b'6["a"]', b"60-[]", b"51-", b"51-[]", b"51-{}", b'51-["connect"]', b'2["a","\xff"]',
-    b'2/\xff,["a"]', b'2["a",NaN]', b"2[" + b"[" * 5000, b'2/x,["a",' + b"[" * 5000, b"2" + b"1" * 19 + b'["a"]', b"3" + b"1" * 100_000 + b"[]",
+    b"", b"7", b"9", b"a", b'7["a"]', b"\xff", b" 2", b"-1", b"0[]", b'0"x"', b"0null", b"1{}", b'1"x"', b"1[]", b"2", b"2{}", b"2[]",
+    b"2[null]", b"2[true]", b"2[{}]", b'2[["a"]]', b'2["a"', b'2["a"]x', b'2"a"', b"2null", b'2abc["a"]', b'2-1["a"]', b'21.5["a"]',
+    b'21-["a"]', b'2 1["a"]', b'21 ["a"', b"2/foo", b"2/foo,", b'2/foo["a"]', b"3", b"3{}", b"30", b'3"a"', b"3/foo,1", b"4", b"4[]",
+    b"4null", b"41", b"5", b"51", b'5["a"]', b'5a-["a"]', b'51.23-["a"]', b'5-["a"]', b'5-1-["a"]', b'50-["a"]', b'500-["a"]',
+    b'511-["a"]', b'6["a"]', b"60-[]", b"51-", b"51-[]", b"51-{}", b'51-["connect"]', b'2["a","\xff"]', b'2/\xff,["a"]', b'2["a",NaN]',
+    b"2[" + b"[" * 5000, b'2/x,["a",' + b"[" * 5000, b"2" + b"1" * 19 + b'["a"]', b"3" + b"1" * 100_000 + b"[]",
     b"5" + b"9" * 100_000 + b'-["a"]', b"2/" + b"x" * 100_000, b'51_0-["a"]', b'21_0["a"]', b'2+1["a"]', b"2\xb2[\"a\"]",
 ]  # fmt: skip
 
@@ -105,7 +106,12 @@ def test_reserved_names_are_refused_in_every_form(head: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(b"7", "unknown packet type 7"), (b'5["a"]', "Illegal attachments"), (b'511-["a"]', "too many attachments"), (b"2{}", "invalid payload")],
+    [
+        (b"7", "unknown packet type 7"),
+        (b'5["a"]', "Illegal attachments"),
+        (b'511-["a"]', "too many attachments"),
+        (b"2{}", "invalid payload"),
+    ],
 )
 def test_errors_say_what_javascript_says(text: bytes, message: str) -> None:
     with pytest.raises(PacketError, match=f"^{message}$"):
@@ -208,10 +214,11 @@ def test_what_cannot_be_sent_is_named_as_the_caller_knows_it() -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda name: name not in RESERVED_EVENTS)
 namespaces = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=","), max_size=6).map(lambda name: f"/{name}")
 data = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5) | st.binary(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5) | st.binary(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
-)
+)  # fmt: skip
 
 
 @settings(max_examples=150)

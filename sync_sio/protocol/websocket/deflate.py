@@ -112,7 +112,7 @@ def _accept(parameters: list[str], options: DeflateOptions) -> Deflate | None:
         response.append("server_no_context_takeover")
     if client_reset:
         response.append("client_no_context_takeover")
-    if server_bits < 15:
+    if server_bits < 15 or "server_max_window_bits" in asked:       # who asked for it wants to read it, 15 too
         response.append(f"server_max_window_bits={server_bits}")
     if "client_max_window_bits" in asked and client_bits < 15:
         response.append(f"client_max_window_bits={client_bits}")
