@@ -19,7 +19,8 @@ from .writer import CannotSend, Writer, replace
 __all__ = ["decode", "encode", "put_back"]
 
 MAX_DEPTH = 1024
-"""How deeply arrays and objects may be nested in what is received; orjson's own limit."""
+"""How deeply arrays and objects may be nested in what is received: orjson's own limit. The standard library's is the
+interpreter's, which may be a little less, and is never allowed to be more."""
 
 _TOO_DEEP = "nested too deeply, or a default that never ends"
 
