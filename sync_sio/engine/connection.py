@@ -93,6 +93,14 @@ class Transport(Protocol):
         ...
 
 
+class Candidate(Protocol):
+    """An upgrade in progress, as its WebSocket sees it (phase one)."""
+
+    def on_text(self, data: bytes) -> None: ...
+
+    def on_lost(self) -> None: ...
+
+
 class RequestRecord(Protocol):
     """What is kept of the handshake request, in little memory."""
 
@@ -154,7 +162,7 @@ class Connection:
         self.receiver: Receiver
         self.transport: Transport
         self.direct: WebSocketTransport | None = None
-        self.candidate: WebSocketTransport | None = None
+        self.candidate: Transport | None = None
         self.outbox: Outbox | None = None
         self.corked = 0
         self.senders: list[Waiter] | None = None
@@ -338,7 +346,7 @@ class Connection:
         """The transport has less to send than before (lock held, any transport)."""
         if self.senders:
             self._wake_sender()
-        if self.state is CLOSING and self.outbox is None and self.direct is not None:
+        if self.state is CLOSING and self.outbox is None and self.transport.may_close():
             self._end(self.reason, self.description)
             self.driver.post(self.tell)
 
@@ -381,6 +389,17 @@ class Connection:
             and self.queued_bytes <= self.home.options.max_http_buffer_size // 2
         ):
             self._resume()
+
+    def wait_until_resumed(self) -> None:
+        """Block a thread that reads for this connection alone while too much waits for its handlers (no lock held)."""
+        if not self.is_paused:
+            return
+        waiter = self.driver.waiter()
+        with self.lock:
+            if not self.is_paused or self.state is CLOSED:
+                return
+            self.resumed = waiter
+        waiter.wait()
 
     def owe_ack(self) -> None:
         """The client was asked for an acknowledgement (lock held): it is read whatever waits, or nobody would ever be answered."""

@@ -24,6 +24,7 @@ from ..types import Environ, HeaderList, StartResponse
 from ..wsgi.environ import Request, compact
 from ..wsgi.takeover import CannotTake, Taken, may_take
 from .connection import Connection
+from .outbox import Outbox
 from .polling import BODY_HEADERS, PollingTransport, Ticket
 from .requests import (
     FORBIDDEN,
@@ -34,6 +35,7 @@ from .requests import (
     check_session,
     check_transport,
 )
+from .simple_websocket import SimpleWebSocketTransport, accept
 from .upgrade import Upgrade
 from .websocket import WebSocketTransport
 
@@ -77,6 +79,8 @@ class Door:
         request = Request(environ, self._server.options.trusted_proxies)
         try:
             answer = self._answer(request)
+        except (StopIteration, ConnectionResetError):
+            raise                           # a blocking WebSocket's end, as this web server wants it
         except Exception:
             logger.exception("a request failed: %s %s", request.method, request.path)
             answer = Answer(500, [("Content-Length", "0")])
@@ -154,6 +158,8 @@ class Door:
 
     def _open_websocket(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
         server = self._server
+        if server.options.ws_engine == "simple-websocket":
+            return self._open_simple(request, connection, cors)
         headers = self._headers(request, cors, is_first=True)
         try:
             taken = server.take(request.environ)
@@ -169,6 +175,30 @@ class Door:
             websocket.send_raw(first + frames)
         server.opened(connection)
         websocket.start()
+        return _SWITCHED
+
+    def _open_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+        try:
+            transport = self._simple(request, connection)
+        except RuntimeError as error:
+            self._server.forget(connection)
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
+        with connection.lock:
+            connection.transport = transport
+            connection.outbox = Outbox()
+            for parcel in self._opening(connection, []):
+                connection.outbox.append(parcel)
+        self._server.opened(connection)
+        return self._stay(transport)
+
+    def _simple(self, request: Request, connection: Connection) -> SimpleWebSocketTransport:
+        return SimpleWebSocketTransport(connection, accept(request.environ, self._server.options.max_http_buffer_size))
+
+    def _stay(self, transport: SimpleWebSocketTransport) -> Answer:
+        """Read on the web server's thread until the WebSocket is over."""
+        self._server.driver.spawn(transport.write)
+        transport.read()
+        transport.end_of_call()
         return _SWITCHED
 
     def _opening(self, connection: Connection, upgrades: list[str]) -> list[Parcel]:
@@ -272,6 +302,8 @@ class Door:
         reason = None if _is_shaken(request) else handshake.check(request.environ)
         if reason is not None:
             return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=reason), cors)
+        if server.options.ws_engine == "simple-websocket":
+            return self._upgrade_simple(request, connection, cors)
         headers = self._headers(request, cors)
         try:
             taken = server.take(request.environ)
@@ -288,6 +320,16 @@ class Door:
         if not is_on:
             websocket.finish()
         return _SWITCHED
+
+    def _upgrade_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+        try:
+            transport = self._simple(request, connection)
+        except RuntimeError as error:
+            return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
+        polling = connection.transport
+        if not isinstance(polling, PollingTransport) or not Upgrade(connection, polling, transport).begin():
+            transport.finish()
+        return self._stay(transport)
 
     def _websocket(self, connection: Connection, taken: Taken) -> WebSocketTransport:
         return WebSocketTransport(connection, taken.stream, taken.leftover)

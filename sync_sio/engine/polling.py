@@ -273,17 +273,7 @@ class PollingTransport:
             connection.end("parse error", error)
         except ProtocolError as error:
             connection.close("forced close", error)
-        if connection.is_paused:
-            self._wait_until_resumed()
-
-    def _wait_until_resumed(self) -> None:
-        connection = self.connection
-        waiter = connection.driver.waiter()
-        with connection.lock:
-            if not connection.is_paused or connection.state is CLOSED:
-                return
-            connection.resumed = waiter
-        waiter.wait()
+        connection.wait_until_resumed()
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 

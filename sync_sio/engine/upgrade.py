@@ -6,15 +6,14 @@ is one hold of the lock that says where the outbox drains to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..drivers.base import Timer
 from ..protocol.parcel import Parcel
-from .connection import CLOSED, CLOSING
+from .connection import CLOSED, CLOSING, Candidate, Connection, Transport
 from .polling import GOODBYE, PollingTransport
 
 if TYPE_CHECKING:
-    from .connection import Connection
     from .websocket import WebSocketTransport
 
 PROBE_ANSWER: Final = Parcel.control(b"3probe")
@@ -22,12 +21,27 @@ NOOP_INTERVAL: Final = 0.1
 """Seconds between the noops that let the client's polls go while it prepares the switch."""
 
 
+class Target(Transport, Protocol):
+    """A WebSocket that a connection may switch to."""
+
+    upgrade: Candidate | None
+
+    @property
+    def direct(self) -> WebSocketTransport | None:
+        """What sends at once, if it can."""
+        ...
+
+    def send_control(self, parcel: Parcel) -> None:
+        """Send a packet past the outbox (lock held)."""
+        ...
+
+
 class Upgrade:
     """One upgrade in progress. Its methods are called in phase one; `connection.candidate` (under the connection's lock) says whether it is still on."""
 
     __slots__ = ("connection", "is_probed", "polling", "ticker", "timeout", "websocket")
 
-    def __init__(self, connection: Connection, polling: PollingTransport, websocket: WebSocketTransport) -> None:
+    def __init__(self, connection: Connection, polling: PollingTransport, websocket: Target) -> None:
         self.connection = connection
         self.polling = polling
         self.websocket = websocket
@@ -52,7 +66,7 @@ class Upgrade:
         if data == b"2probe" and not self.is_probed:
             self.is_probed = True
             with self.connection.lock:
-                self.websocket.send_raw(PROBE_ANSWER.frames)
+                self.websocket.send_control(PROBE_ANSWER)
             self._tick()
         elif data == b"5":
             self._switch()
@@ -93,10 +107,10 @@ class Upgrade:
                     is_done = True
                     connection.candidate = None
                     websocket.upgrade = None
-                    connection.transport = connection.direct = websocket
-                    if connection.outbox is not None and connection.corked != connection.driver.ident():
-                        websocket.drain()
-                    elif connection.outbox is None and connection.state is CLOSING:
+                    connection.transport, connection.direct = websocket, websocket.direct
+                    if connection.outbox is not None:
+                        websocket.poke()
+                    elif connection.state is CLOSING:
                         connection.drained()
         self._stop()
         if is_done:

@@ -6,7 +6,7 @@ it waits for the client's close frame, so that what we sent last is not lost to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ..drivers.base import Driver, Stream
 from ..errors import ProtocolError
@@ -26,7 +26,7 @@ from ..protocol.websocket.frames import (
     parse_close,
     pong_frame,
 )
-from .connection import BUSY, CLOSED, OPEN
+from .connection import BUSY, CLOSED, OPEN, Candidate
 from .outbox import FLUSH_BYTES, Outbox
 
 if TYPE_CHECKING:
@@ -38,14 +38,6 @@ LINGER: Final = 2.0
 """Seconds that a client has to answer our close frame."""
 MESSAGE: Final = ord("4")
 PONG_PACKET: Final = ord("3")
-
-
-class Candidate(Protocol):
-    """An upgrade in progress, as its WebSocket sees it."""
-
-    def on_text(self, data: bytes) -> None: ...
-
-    def on_lost(self) -> None: ...
 
 
 class WebSocketTransport:
@@ -123,6 +115,15 @@ class WebSocketTransport:
             return
         if sent != len(data) and self.upgrade is None:
             self._keep(memoryview(data)[sent:])
+
+    def send_control(self, parcel: Parcel) -> None:
+        """Send a packet past the outbox: a candidate has none."""
+        self.send_raw(parcel.frames)
+
+    @property
+    def direct(self) -> WebSocketTransport | None:
+        """What `Connection.send_parcel` may write to at once."""
+        return self
 
     def send_handshake(self, head: bytes) -> None:
         """Send the 101 answer of an upgrade. A client that has no room even for that is none."""
