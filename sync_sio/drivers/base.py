@@ -72,7 +72,10 @@ class Stream(Protocol):
         ...
 
     def send(self, data: BytesLike) -> int:
-        """Hand over as much as fits and return how many bytes; 0: full. Raises OSError when the peer is gone."""
+        """Hand over as much as fits and return how many bytes; 0: full, nothing was taken. Raises OSError when the peer is gone.
+
+        After a part was taken, the next call must begin with the first byte that was not: TLS may have encrypted it already.
+        """
         ...
 
     def has_pending(self) -> bool:
@@ -92,9 +95,13 @@ class Watched(Protocol):
     """Something with a descriptor that the loop watches. All three are called in phase one, by one thread at a time."""
 
     fd: int
+    """The driver sets it to -1 just before `on_discarded`: that is how it knows that it has done so."""
 
     def on_readable(self) -> None:
-        """Read once, decode, put tasks on strands (`Driver.run`). Level-triggered: what is left is told again."""
+        """Read once, decode, put tasks on strands (`Driver.run`). Level-triggered: what is left is told again.
+
+        Called without interest, too, when the connection broke: reading it to its end makes the poller fall silent.
+        """
         ...
 
     def on_writable(self) -> None:
@@ -148,7 +155,7 @@ class Driver(Protocol):
     """`"threads"`, `"gevent"`, `"manual"` or `"interleave"`."""
 
     def lock(self) -> Lock:
-        """Return a new lock; see `Lock`."""
+        """Return a new lock; see `Lock`. `post`, `later`, `run`, `set_interest`, `discard` and `Waiter.set` may be called with one held."""
         ...
 
     def waiter(self) -> Waiter:
@@ -172,7 +179,7 @@ class Driver(Protocol):
         ...
 
     def watch(self, watched: Watched) -> None:
-        """Report `watched` as readable from now on."""
+        """Report `watched` as readable from now on. Does nothing once it was discarded. Raises OSError when the descriptor cannot be polled."""
         ...
 
     def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
@@ -187,7 +194,7 @@ class Driver(Protocol):
         ...
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
-        """Run `fn(*args)` in the loop, in phase one, after what was posted before."""
+        """Run `fn(*args)` in the loop, in phase one, after what was posted before. In signal handlers, too."""
         ...
 
     def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:

@@ -109,6 +109,13 @@ def assert_none_held(doing: str) -> None:
         _complain(f"{doing} while {held[-1]!r} is held")
 
 
+def note_if_held(doing: str) -> None:
+    """The same without raising, for places where an error would do more harm."""
+    held = _held.get(get_ident())
+    if held:
+        breaches.append(f"{doing} while {held[-1]!r} is held")
+
+
 def complain(text: str) -> None:
     """Note a breach of the rules and raise AssertionError."""
     _complain(text)
