@@ -107,8 +107,8 @@ def test_headers_tell_the_browser_of_an_allowed_page_only() -> None:
     assert origins.headers("https://b.io", {}) == [("Vary", "Origin")]
     assert origins.headers(None, {}) == [("Vary", "Origin")]
     assert Origins("*").headers("https://a.io", {}) == [("Access-Control-Allow-Origin", "*")]
-    for silent in (None, [], False):
-        assert Origins(silent).headers("https://a.io", {}) == []
+    for silent in (Origins(None), Origins([]), Origins(False)):
+        assert silent.headers("https://a.io", {}) == []
     assert ("Access-Control-Allow-Credentials", "true") not in Origins("https://a.io", credentials=False).headers("https://a.io", {})
 
 

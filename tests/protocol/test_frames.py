@@ -46,7 +46,7 @@ def masked(first: int, payload: bytes, key: bytes = b"\x01\x02\x03\x04", size: i
     return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
 
 
-def read(pieces: Iterable[bytes], limit: int = LIMIT) -> Messages:
+def read(pieces: Iterable[bytes | bytearray], limit: int = LIMIT) -> Messages:
     reader, out = FrameReader(limit), Messages()
     for piece in pieces:
         reader.feed(piece, out)

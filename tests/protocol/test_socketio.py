@@ -135,7 +135,7 @@ def test_acknowledgements_carry_bytes_too() -> None:
     text, attachments = PARSER.encode(Packet(ACK, "/", [b"", 1], 0))
     assert (text, attachments) == (b'61-0[{"_placeholder":true,"num":0},1]', (b"",))
     decoder = PARSER.decoder()
-    assert decoder.text(text) is None
+    assert decoder.text(text or b"") is None
     assert decoder.binary(b"") == Packet(ACK, "/", [b"", 1], 0)
 
 

@@ -87,7 +87,7 @@ class Writer:
         elif isinstance(value, int):
             put(_digits(value))
         elif type(value) is float:
-            put(float.__repr__(value).replace("e-0", "e-") if isfinite(value) else "null")
+            put(_real(value) if isfinite(value) else "null")
         elif isinstance(value, list | tuple):
             self._write_array(value)
         elif isinstance(value, dict):
@@ -131,6 +131,12 @@ def _quote(text: str) -> str:
     if quoted.isascii():
         return quoted
     return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+
+
+def _real(number: float) -> str:
+    """Return the shortest form, spelled as orjson spells it."""
+    shortest = float.__repr__(number)
+    return f"{Decimal(shortest):f}" if shortest.endswith("e-05") else shortest.replace("e-0", "e-")
 
 
 def _digits(number: int) -> str:
