@@ -14,7 +14,7 @@ from ..errors import SlowConsumer, SyncSioError, WrongArguments
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
 from .acks import Ack, Callback, as_response
-from .handlers import Handler, Key, Own, key_of, take_once
+from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
 from .socket import CONNECTED, WAIT, Core, Socket, on_strand_of
 
@@ -143,7 +143,7 @@ def run_handlers(
     count = len(args)
     has_failed = False
     for handler in handlers:
-        if handler.is_once and not _may_run_once(core, event, handler):
+        if handler.is_once and not core.may_run_once(event, handler):
             continue
         try:
             if not handler.low <= count <= handler.high:
@@ -168,11 +168,6 @@ def run_handlers(
             send_ack(core, parcel_of_ack(core, number, as_response(result)))
     except BaseException as error:          # the result cannot be encoded
         report(socket, error, event, args)
-
-
-def _may_run_once(core: Core, event: Any, handler: Handler) -> bool:
-    key = key_of(event) if isinstance(event, Own) else event
-    return take_once(core.home.handlers if handler.takes_socket else core.handlers, key, handler)
 
 
 def parcel_of_ack(core: Core, number: int, response: tuple[Any, ...]) -> Parcel:
@@ -205,7 +200,7 @@ def fire(socket: Socket, own: Own, args: tuple[Any, ...]) -> None:
     shared = core.home.handlers.get(own, ())
     mine = core.handlers.get(own, ()) if core.handlers is not None else ()
     for handler in (*shared, *mine):
-        if handler.is_once and not take_once(core.home.handlers if handler.takes_socket else core.handlers, own, handler):
+        if handler.is_once and not core.may_run_once(own, handler):
             continue
         given = args[: handler.high]
         try:

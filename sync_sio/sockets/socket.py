@@ -26,6 +26,7 @@ from .handlers import (
     check_function,
     key_of,
     remove,
+    take_once,
 )
 from .handshake import Handshake, make_handshake
 from .middleware import Middleware
@@ -166,6 +167,16 @@ class Core:
             if pending is not None:
                 self.connection.settle_ack()
             return pending
+
+    def may_run_once(self, key: Key, handler: Handler) -> bool:
+        """Remove a handler that runs once. False: somebody else was quicker, so it must not run."""
+        if handler.takes_socket:
+            return take_once(self.home.handlers, key, handler)
+        with self.connection.lock:
+            is_first = take_once(self.handlers, key, handler)
+            if self.handlers and not self.handlers.get(key):
+                self.handlers.pop(key, None)        # names may be made up, one for each answer
+            return is_first
 
     def clear(self) -> None:
         """Let go of what is of no use any more, once all has been told."""
@@ -390,13 +401,14 @@ class Socket:
     def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
         """Remove one handler, all of one event, or all. What is not there is ignored."""
         core = self._core
+        if event is None:
+            with core.connection.lock:
+                core.handlers = core.concurrent = None
+            return
+        key = key_of(event)
         with core.connection.lock:
             if core.handlers is None:
                 return
-            if event is None:
-                core.handlers = core.concurrent = None
-                return
-            key = key_of(event)
             remove(core.handlers, key, fn)
             left = core.handlers.get(key)
             if not left:

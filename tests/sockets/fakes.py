@@ -1,0 +1,248 @@
+"""A hub without an engine: connections that remember what was sent, a driver that does one thing at a time, when told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from sync_sio.drivers.base import Lock
+from sync_sio.drivers.locks import breaches, native_lock
+from sync_sio.drivers.strand import Strand
+from sync_sio.errors import ProtocolError
+from sync_sio.protocol.parcel import Parcel
+from sync_sio.protocol.socketio.parser import JsonParser
+from sync_sio.sockets.hub import Hub
+from sync_sio.sockets.socket import Socket
+
+
+class Timer:
+    def __init__(self, at: float, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self.at = at
+        self.fn: Callable[..., None] | None = fn
+        self.args = args
+
+    def cancel(self) -> None:
+        self.fn, self.args = None, ()
+
+
+class Waiter:
+    """Waiting plays `driver.meanwhile`, then whatever is ready to run, then time passes."""
+
+    def __init__(self, driver: InlineDriver) -> None:
+        self.driver = driver
+        self.is_set = False
+        self.value: Any = None
+
+    def set(self, value: Any = None) -> bool:
+        if self.is_set:
+            return False
+        self.is_set = True
+        self.value = value
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        driver = self.driver
+        while not self.is_set and driver.meanwhile:
+            driver.meanwhile.pop(0)()
+            driver.work()
+        if not self.is_set:
+            assert timeout is not None, "this would wait for ever"
+            driver.advance(timeout)
+        return self.is_set
+
+
+class InlineDriver:
+    """Everything on one thread; strands run in `work`, timers in `advance`."""
+
+    name = "manual"
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.ready: list[Strand] = []
+        self.timers: list[Timer] = []
+        self.meanwhile: list[Callable[[], object]] = []
+        self.is_blocking = True
+
+    def lock(self) -> Lock:
+        return native_lock()
+
+    def waiter(self) -> Waiter:
+        return Waiter(self)
+
+    def now(self) -> float:
+        return self.time
+
+    def wall_time(self) -> float:
+        return 1_700_000_000.25
+
+    def ident(self) -> int:
+        return 1
+
+    def may_wait(self) -> bool:
+        return self.is_blocking
+
+    def run(self, strand: Strand) -> None:
+        self.ready.append(strand)
+
+    def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:
+        timer = Timer(self.time + delay, fn, args)
+        self.timers.append(timer)
+        return timer
+
+    def work(self) -> None:
+        while self.ready:
+            strand = self.ready.pop(0)
+            if strand.work():
+                self.ready.append(strand)
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+        for timer in sorted(self.timers, key=lambda each: each.at):
+            if timer.fn is not None and timer.at <= self.time:
+                fn, args = timer.fn, timer.args
+                timer.cancel()
+                fn(*args)
+                self.work()
+        self.timers = [timer for timer in self.timers if timer.fn is not None]
+
+
+class FakeConnection:
+    """What the sockets floor sees of an engine connection; `parcels` are what was sent."""
+
+    protocol = 4
+    opened_at = 1_700_000_000.25
+    remote_address = "192.0.2.7"
+
+    def __init__(self, driver: Any, environ: dict[str, Any] | None = None, sid: str = "engine-id") -> None:
+        self.id = sid
+        self.driver = driver
+        self.lock = driver.lock()
+        self.corked = 0
+        self.queued = 0
+        self.queued_bytes = 0
+        self.owed_acks = 0
+        self.request = environ if environ is not None else {"QUERY_STRING": "EIO=4"}
+        self.parcels: list[Parcel] = []
+        self.modes: list[str] = []
+        self.ready_state = "open"
+        self.receiver: Any = None
+        self.error: Exception | None = None
+        self.transport = SimpleNamespace(name="websocket")
+
+    def send_parcel(self, parcel: Parcel, when_full: Any) -> bool:
+        if self.ready_state != "open":
+            return False
+        if self.error is not None and when_full.value == "wait":
+            raise self.error
+        self.parcels.append(parcel)
+        self.modes.append(when_full.value)
+        return True
+
+    def close(self, reason: str = "forced close", description: object = None) -> None:
+        if self.ready_state != "closed":
+            self.ready_state = "closed"
+            self.receiver.closed(reason, description)
+
+    def uncork(self) -> None: ...
+
+    def on_queued(self, size: int) -> None:
+        self.queued += 1
+        self.queued_bytes += size
+
+    def on_worked(self, count: int, size: int) -> None:
+        self.queued -= count
+        self.queued_bytes -= size
+
+    def owe_ack(self) -> None:
+        self.owed_acks += 1
+
+    def settle_ack(self) -> None:
+        self.owed_acks -= 1
+
+
+class Client:
+    """The far end: says packets, remembers what it was told."""
+
+    def __init__(self, world: World, environ: dict[str, Any] | None = None) -> None:
+        self.world = world
+        self.connection = FakeConnection(world.driver, environ)
+        self.receiver = world.hub.opened(self.connection)  # type: ignore[arg-type]
+        self.connection.receiver = self.receiver
+        self._read = 0
+
+    def say(self, *messages: str | bytes) -> None:
+        """Send messages (one read), then let everything run."""
+        self.say_only(*messages)
+        self.world.driver.work()
+
+    def say_only(self, *messages: str | bytes) -> None:
+        """The same without running anything. A protocol error closes the connection, as the engine does."""
+        for message in messages:
+            try:
+                if isinstance(message, str):
+                    self.receiver.text(message.encode())
+                else:
+                    self.receiver.binary(message)
+            except ProtocolError as error:
+                self.connection.close("forced close", error)
+
+    def said(self) -> list[str | bytes]:
+        """Return what was sent to this client since the last call: texts, and attachments as bytes."""
+        found: list[str | bytes] = []
+        for parcel in self.connection.parcels[self._read :]:
+            if parcel.text is not None:
+                found.append(parcel.text.decode())
+            found += parcel.attachments
+        self._read = len(self.connection.parcels)
+        return found
+
+    def join(self, namespace: str = "/", auth: Any = None) -> Socket:
+        """Connect to a namespace and return the server's socket."""
+        before = set(self.world.hub.of(namespace).sockets)
+        prefix = "" if namespace == "/" else namespace + ","
+        self.say("0" + prefix + ("" if auth is None else json.dumps(auth)))
+        found = self.world.hub.of(namespace).sockets
+        (sid,) = found.keys() - before
+        self.said()
+        return found[sid]
+
+    def drop(self, reason: str = "transport close", description: object = None) -> None:
+        self.connection.close(reason, description)
+        self.world.driver.work()
+
+    @property
+    def is_open(self) -> bool:
+        return self.connection.ready_state == "open"
+
+
+class World:
+    """One hub on one driver."""
+
+    def __init__(self, **options: Any) -> None:
+        self.driver = InlineDriver()
+        known = {"connect_timeout": 45.0, "max_attachments": 10, **options}
+        self.io = SimpleNamespace(name="the server")
+        self.hub = Hub(self.io, SimpleNamespace(**known), JsonParser())  # type: ignore[arg-type]
+        self.main = self.hub.of("/")
+        self.clients: list[Client] = []
+
+    def start(self) -> None:
+        self.hub.start(self.driver)  # type: ignore[arg-type]
+
+    def client(self, **environ: Any) -> Client:
+        client = Client(self, {"QUERY_STRING": "EIO=4&transport=websocket", "wsgi.url_scheme": "http", **environ})
+        self.clients.append(client)
+        return client
+
+    def end(self) -> None:
+        """Close all clients and look for what is left."""
+        for client in self.clients:
+            client.drop()
+        self.driver.work()
+        assert self.hub.audit() == []
+        assert [timer for timer in self.driver.timers if timer.fn is not None] == []
+        for client in self.clients:
+            assert (client.connection.queued, client.connection.queued_bytes, client.connection.owed_acks) == (0, 0, 0)
+        assert breaches == []
