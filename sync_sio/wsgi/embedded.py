@@ -1,0 +1,350 @@
+"""A web server for one application: behind `io.listen()` and `io.start()`, so that a small project needs no other.
+
+On threads it is our own, standard library only: a thread per TCP connection until the connection is taken over or ends. On
+gevent it is gevent's pywsgi. Its connections can be taken over like any other server's.
+"""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import logging
+import selectors
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final, Literal, Protocol
+
+from ..drivers.locks import get_ident
+from ..types import Environ, WSGIApp
+from .serving import HEAD_TIMEOUT, HttpConnection
+
+__all__ = ["EmbeddedServer"]
+
+logger = logging.getLogger("sync_sio.wsgi")
+
+BACKLOG: Final = 2048
+STOP_TIMEOUT: Final = 0.6
+"""Seconds that requests in progress get when the server stops."""
+PAUSE: Final = 0.05
+"""Seconds until connections are accepted again when no descriptor or thread could be had."""
+
+_Files = tuple[str, str | None]
+"""Certificate and key."""
+
+
+class EmbeddedServer:
+    """An HTTP/1.1 server. Nothing is opened before `start` or `serve_forever`.
+
+    Args:
+        app: the WSGI application.
+        host: the address to listen on; `""`, `"0.0.0.0"` and `"::"` mean all.
+        port: 0 chooses a free one.
+        runtime: `"threads"`, or `"gevent"`, which needs gevent, patched or not, and serves on the hub of whoever starts it.
+        certfile: a PEM file with the certificate chain: HTTPS. It may hold the key too.
+        keyfile: the PEM file with the key.
+        backlog: connections that may wait to be accepted.
+
+    Also a context manager: started inside, stopped behind.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        runtime: Literal["threads", "gevent"] = "threads",
+        certfile: str | None = None,
+        keyfile: str | None = None,
+        backlog: int = BACKLOG,
+    ) -> None:
+        self.host = host
+        self.port = port
+        """The real one, once started."""
+        self._backlog = backlog
+        self._is_tls = certfile is not None
+        files = None if certfile is None else (certfile, keyfile)
+        self._flavour: _Flavour = _Threads(app, files) if runtime == "threads" else _Gevent(app, files)
+        self._is_started = False
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it, without a slash at the end."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"{'https' if self._is_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def start(self) -> None:
+        """Serve in the background. With gevent that is the hub: it serves while its greenlets wait.
+
+        Raises:
+            OSError: the port is in use, or the address is not this machine's.
+        """
+        if self._is_started:
+            raise RuntimeError("this server has been started before: make another one")
+        self._is_started = True
+        self.port = self._flavour.start(self.host, self.port, self._backlog)
+
+    def serve_forever(self, ends_on_signals: bool = False) -> None:
+        """Serve until `stop` is called.
+
+        Args:
+            ends_on_signals: SIGINT and SIGTERM end it too; for the main thread.
+        """
+        if not self._is_started:
+            self.start()
+        try:
+            if not ends_on_signals:
+                self._flavour.wait()
+                return
+            with self._flavour.signals_end_it():
+                self._flavour.wait()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Accept nothing more, let requests in progress end, close what is left, within a second. Any thread, idempotent.
+
+        Connections that were taken over are not the server's any more.
+        """
+        self._flavour.stop()
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Flavour(Protocol):
+    def start(self, host: str, port: int, backlog: int) -> int: ...
+
+    def wait(self) -> None: ...
+
+    def signals_end_it(self) -> Any: ...
+
+    def stop(self) -> None: ...
+
+
+def _tls(module: Any, files: _Files | None) -> Any:
+    """Return the server's TLS settings. `module`: `ssl`, or gevent's."""
+    if files is None:
+        return None
+    # not create_default_context(): gevent's is the standard library's, and its sockets would block the hub
+    context = module.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+# --- threads
+
+
+class _Threads:
+    """Accepts on one thread, serves each connection on a thread of its own. All are daemons."""
+
+    def __init__(self, app: WSGIApp, files: _Files | None) -> None:
+        self._app = app
+        self._tls: ssl.SSLContext | None = _tls(ssl, files)
+        self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+        self._bell: tuple[socket.socket, socket.socket] | None = None
+        self._environ: Environ = {}
+        self._connections: set[HttpConnection] = set()
+        self._is_stopping = False
+        # A plain lock as an event: a signal handler may release it at any moment, which threading.Event does not allow.
+        self._end = _thread.allocate_lock()
+        self._end.acquire()
+
+    def start(self, host: str, port: int, backlog: int) -> int:
+        listener = socket.create_server(
+            (host, port), family=_family(host), backlog=backlog, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+        )
+        listener.setblocking(False)
+        self._listener = listener
+        self._bell = socket.socketpair()
+        bound = int(listener.getsockname()[1])
+        self._environ = {
+            "SERVER_NAME": host or "127.0.0.1",
+            "SERVER_PORT": str(bound),
+            "SERVER_SOFTWARE": "sync_sio",
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "https" if self._tls else "http",
+            "wsgi.input_terminated": True,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        self._acceptor = threading.Thread(target=self._accept_all, name="sync_sio-accept", daemon=True)
+        self._acceptor.start()
+        return bound
+
+    def wait(self) -> None:
+        if not self._is_stopping:
+            self._end.acquire()
+
+    @contextmanager
+    def signals_end_it(self) -> Iterator[None]:
+        def end(number: int, frame: FrameType | None) -> None:
+            self._wake()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        if self._bell is not None:
+            with suppress(OSError):
+                self._bell[1].send(b"x")
+        if self._acceptor is not None and self._acceptor is not threading.current_thread():
+            self._acceptor.join(STOP_TIMEOUT)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for connection in list(self._connections):
+            connection.is_ending = True
+            if connection.is_idle:
+                connection.abort()
+        while self._connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for connection in list(self._connections):
+            connection.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it is released already
+            self._end.release()
+
+    def _accept_all(self) -> None:
+        assert self._listener is not None and self._bell is not None
+        with selectors.DefaultSelector() as selector, self._listener, self._bell[0], self._bell[1]:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._bell[0], selectors.EVENT_READ)
+            while True:
+                selector.select()
+                if self._is_stopping:
+                    return
+                self._accept_some(self._listener)
+
+    def _accept_some(self, listener: socket.socket) -> None:
+        try:
+            while not self._is_stopping:
+                sock, address = listener.accept()
+                # what accept gives is blocking or not as the platform likes
+                sock.setblocking(True)
+                connection = HttpConnection(sock, address, self._app, self._environ, self._tls)
+                self._connections.add(connection)
+                try:
+                    threading.Thread(target=self._serve, args=(connection,), name="sync_sio-http", daemon=True).start()
+                except RuntimeError as error:
+                    self._connections.discard(connection)
+                    sock.close()
+                    logger.warning("a connection was turned away, as no thread could be started for it: %s", error)
+                    time.sleep(PAUSE)
+        except (BlockingIOError, ConnectionAbortedError):
+            pass
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                logger.warning("connections have to wait, as no descriptor is free for them: %s; see `ulimit -n`", error)
+            time.sleep(PAUSE)
+
+    def _serve(self, connection: HttpConnection) -> None:
+        try:
+            connection.serve()
+        finally:
+            self._connections.discard(connection)
+
+
+# --- gevent
+
+
+class _Gevent:
+    """gevent's pywsgi on the hub of the thread that starts it."""
+
+    def __init__(self, app: WSGIApp, files: _Files | None) -> None:
+        import gevent.ssl
+
+        self._app = app
+        self._tls = _tls(gevent.ssl, files)
+        self._server: Any = None
+        self._thread = 0
+        self._loop: Any = None
+        self._end: Any = None
+
+    def start(self, host: str, port: int, backlog: int) -> int:
+        import gevent
+        from gevent.event import Event
+        from gevent.pywsgi import LoggingLogAdapter
+
+        self._thread, self._loop, self._end = get_ident(), gevent.get_hub().loop, Event()
+        options = {} if self._tls is None else {"ssl_context": self._tls}
+        # what it logs are clients that send garbage
+        log = LoggingLogAdapter(logger, logging.DEBUG)
+        self._server = _pywsgi_server()((host, port), self._app, backlog=backlog, log=None, error_log=log, **options)
+        self._server.start()
+        return int(self._server.server_port)
+
+    def wait(self) -> None:
+        self._end.wait()
+
+    @contextmanager
+    def signals_end_it(self) -> Iterator[None]:
+        import gevent
+
+        watchers = [gevent.signal_handler(number, self._end.set) for number in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            yield
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+
+    def stop(self) -> None:
+        if self._server is None:
+            return
+        if get_ident() == self._thread:
+            self._stop()
+        else:
+            import gevent
+
+            self._loop.run_callback_threadsafe(gevent.spawn, self._stop)
+
+    def _stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(timeout=STOP_TIMEOUT)
+        self._end.set()
+
+
+def _pywsgi_server() -> Callable[..., Any]:
+    import gevent
+    from gevent import pywsgi
+
+    class Server(pywsgi.WSGIServer):
+        """Without tracebacks for TLS handshakes that fail: somebody knocked and went, or spoke plain HTTP."""
+
+        def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+            wrap: Any = vars(self)["wrap_socket"]
+            try:
+                with gevent.Timeout(HEAD_TIMEOUT, TimeoutError):
+                    tls = wrap(client_socket, **(self.ssl_args or {}))
+            except OSError:
+                client_socket.close()
+                return
+            try:
+                self.handle(tls, address)
+            finally:
+                tls.close()
+
+    return Server
