@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..drivers.base import Timer
 from ..errors import Disconnected
-from .acks import Callback
+from .acks import Callback, Pending
 from .dispatch import context_of, fire, start_on_strand
 from .handlers import Own
-from .socket import CONNECTED, GONE, Socket, State
+from .socket import CONNECTED, GONE, Core, Socket, State
 
 
 def leave(socket: Socket, reason: str, description: object = None, *, drop_events: bool = False) -> State | None:
@@ -23,34 +23,46 @@ def leave(socket: Socket, reason: str, description: object = None, *, drop_event
         The state that it was in; None: it had left already.
     """
     core = socket._core
-    connection = core.connection
-    with connection.lock:
+    site = core.home.site
+    if core.state is GONE:
+        return None
+    site.leaves(socket.id)      # before it is missing anywhere: `io.close` waits for who is here and for who is leaving
+    with core.connection.lock:
         before = core.state
-        if not core.move(GONE):
-            return None
-        core.reason = reason
-        core.is_deaf = drop_events or before is not CONNECTED
-        pending, core.acks = core.acks or {}, None
-        for _ in pending:
-            connection.settle_ack()
-        held, core.held = core.held, None
-        if held:
-            connection.on_worked(len(held), sum(size for _, size in held))
-        timer: Timer | None
-        timer, core.timer = core.timer, None
+        is_ours = core.move(GONE)
+        if is_ours:
+            core.reason = reason
+            core.is_deaf = drop_events or before is not CONNECTED
+            pending, timer = _let_go(core)
+    if not is_ours:
+        site.told(socket.id)
+        return None
     core.past_rooms = core.home.rooms.remove(socket.id)
     core.client.forget(socket)
     if timer is not None:
         timer.cancel()
-    for waiting in pending.values():
+    for waiting in pending:
         if not isinstance(waiting, Callback):
             waiting.set(Disconnected(f"the client has gone ({reason})", reason))
     if before is CONNECTED:
-        core.home.site.left(socket.id)
         start_on_strand(core, _tell, socket, (reason, description), Own.DISCONNECT)
     else:
         core.clear()
+        site.told(socket.id)
     return before
+
+
+def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:
+    """Take what waits for this client out of its tables (`connection.lock` held), to be told without the lock."""
+    connection = core.connection
+    acks, core.acks = core.acks, None
+    held, core.held = core.held, None
+    timer, core.timer = core.timer, None
+    for _ in acks or ():
+        connection.settle_ack()
+    if held:
+        connection.on_worked(len(held), sum(size for _, size in held))
+    return list((acks or {}).values()), timer
 
 
 def _tell(socket: Socket, why: tuple[str, object]) -> None:

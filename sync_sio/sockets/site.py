@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ class Site:
         self.is_started = False
         self.error_listeners: list[Callable[..., Any]] = []
         self._warned: set[object] = set()
-        self._leaving: set[str] = set()
+        self._leaving: Counter[str] = Counter()
         self._all_told: list[tuple[Waiter, str]] = []
 
     def start(self, driver: Driver) -> None:
@@ -42,7 +43,7 @@ class Site:
 
     def reset(self) -> None:
         self.is_started = False
-        self._leaving = set()
+        self._leaving = Counter()
         self._all_told = []
 
     def parcel(self, packet: Packet) -> Parcel:
@@ -66,16 +67,18 @@ class Site:
 
     # -- who has left, and has not been told yet -----------------------------------------------------------------------------
 
-    def left(self, sid: str) -> None:
-        """A socket has left; its `disconnect` handlers are yet to run."""
+    def leaves(self, sid: str) -> None:
+        """A socket is about to leave. Each call wants one of `told`: several threads may try at once."""
         with self.lock:
-            self._leaving.add(sid)
+            self._leaving[sid] += 1
 
     def told(self, sid: str) -> None:
-        """Its `disconnect` handlers have run."""
+        """Its `disconnect` handlers have run, or somebody else sees to that, or it has none to run."""
         with self.lock:
-            self._leaving.discard(sid)
-            done = [waiter for waiter, besides in self._all_told if not self._leaving - {besides}]
+            self._leaving[sid] -= 1
+            if not self._leaving[sid]:
+                del self._leaving[sid]
+            done = [waiter for waiter, besides in self._all_told if not self._leaving.keys() - {besides}]
         for waiter in done:
             waiter.set()
 
@@ -86,7 +89,7 @@ class Site:
             False: `timeout` seconds are over, or this thread may not block.
         """
         with self.lock:
-            if not self._leaving - {besides}:
+            if not self._leaving.keys() - {besides}:
                 return True
             waiter = self.driver.waiter()
             entry = (waiter, besides)

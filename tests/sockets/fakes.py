@@ -188,9 +188,9 @@ class Client:
             except ProtocolError as error:
                 self.connection.close("forced close", error)
 
-    def said(self) -> list[str | bytes]:
+    def said(self) -> list[Any]:
         """Return what was sent to this client since the last call: texts, and attachments as bytes."""
-        found: list[str | bytes] = []
+        found: list[Any] = []
         for parcel in self.connection.parcels[self._read :]:
             if parcel.text is not None:
                 found.append(parcel.text.decode())
@@ -224,7 +224,7 @@ class World:
         self.driver = InlineDriver()
         known = {"connect_timeout": 45.0, "max_attachments": 10, **options}
         self.io = SimpleNamespace(name="the server")
-        self.hub = Hub(self.io, SimpleNamespace(**known), JsonParser())  # type: ignore[arg-type]
+        self.hub = Hub(self.io, SimpleNamespace(**known), JsonParser())
         self.main = self.hub.of("/")
         self.clients: list[Client] = []
 

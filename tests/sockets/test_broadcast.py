@@ -30,7 +30,7 @@ def who(clients: list[Client]) -> list[int]:
 def test_whom_a_broadcast_reaches(world: World, clients: list[Client]) -> None:
     io = world.main
     ids = [socket.id for socket in io]
-    for operator, reached in [
+    expected: list[tuple[Any, list[int]]] = [
         (io, [0, 1, 2, 3]),
         (io.to("a"), [0, 1]),
         (io.in_("a"), [0, 1]),
@@ -49,7 +49,8 @@ def test_whom_a_broadcast_reaches(world: World, clients: list[Client]) -> None:
         (io.except_([]), [0, 1, 2, 3]),
         (io.to("nobody"), []),
         (io.to("a").broadcast, [0, 1]),
-    ]:
+    ]
+    for operator, reached in expected:
         operator.emit("x")
         assert who(clients) == reached
 

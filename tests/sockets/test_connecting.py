@@ -83,7 +83,7 @@ def test_a_client_may_use_a_namespace_without_the_main_one(world: World) -> None
     world.hub.of("/chat")
     client = world.client()
     client.say("0/chat")
-    assert client.said()[0].startswith('0/chat,{"sid":"')  # type: ignore[union-attr]
+    assert client.said()[0].startswith('0/chat,{"sid":"')
 
 
 # -- middleware ---------------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_next_may_be_any_second_required_parameter_or_one_of_that_name(world: Wo
             seen.append("object")
 
     for fn in (by_position, by_keyword, far, without, Guard().check, Guard()):
-        assert world.main.use(fn) is fn  # type: ignore[type-var]
+        assert world.main.use(fn) is fn
     world.client().join()
     assert seen == ["position", "keyword", "far 1", "without 1(){}", "method", "object"]
 
@@ -223,7 +223,7 @@ def test_a_next_that_is_never_called_refuses_after_connect_timeout(world: World)
     assert client.said() == []
     world.driver.advance(1)
     (answer,) = client.said()
-    assert answer.startswith('4{"message":"') and client.is_open  # type: ignore[union-attr]
+    assert answer.startswith('4{"message":"') and client.is_open
 
 
 def test_a_next_after_the_time_out_does_nothing(world: World) -> None:
@@ -283,7 +283,7 @@ def test_an_emit_in_middleware_goes_out_before_the_reply(world: World) -> None:
     client = world.client()
     client.say("0")
     first, second = client.said()
-    assert first == '2["session",1]' and second.startswith('0{"sid"')  # type: ignore[union-attr]
+    assert first == '2["session",1]' and second.startswith('0{"sid"')
 
 
 def test_call_in_middleware_raises_at_once(world: World) -> None:
@@ -391,7 +391,7 @@ def test_admitted_middleware_runs_last_with_the_socket_in_its_rooms(world: World
     client.say("0")
     assert seen == ["early", ("late", False)]
     first, second, third = client.said()
-    assert (first, second) == ('2["early bird"]', '2["all"]') and third.startswith("0{")  # type: ignore[union-attr]
+    assert (first, second) == ('2["early bird"]', '2["all"]') and third.startswith("0{")
 
 
 def test_admitted_middleware_may_still_refuse(world: World) -> None:

@@ -19,6 +19,12 @@ from .fakes import World
 
 RESERVED = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 
+OURS = [
+    "id", "handshake", "rooms", "data", "conn", "request", "namespace", "nsp", "connected", "disconnected", "recovered", "emit", "call",
+    "send", "on", "once", "off", "join", "leave", "use", "to", "in_", "except_", "broadcast", "disconnect", "listeners",
+    "remove_listener", "remove_all_listeners",
+]  # fmt: skip
+
 
 # -- attributes ---------------------------------------------------------------------------------------------------------------
 
@@ -43,11 +49,7 @@ def test_any_other_attribute_may_be_set(world: World) -> None:
     assert not hasattr(socket, "user")
 
 
-@pytest.mark.parametrize(
-    "name",
-    "id handshake rooms data conn request namespace nsp connected disconnected recovered emit call send on once off join leave "
-    "use to in_ except_ broadcast disconnect listeners remove_listener remove_all_listeners".split(),
-)
+@pytest.mark.parametrize("name", OURS)
 def test_assigning_to_one_of_ours_is_an_attribute_error(world: World, name: str) -> None:
     client = world.client()
     socket = client.join()
@@ -86,17 +88,18 @@ def test_what_is_no_room_cannot_be_joined(world: World, wrong: Any) -> None:
 def test_a_gone_socket_is_freed_at_once(world: World) -> None:
     class Token: ...
 
+    def use_it(socket: Any) -> weakref.ref[Token]:
+        socket.token = Token()
+        socket.on("x", lambda: socket)
+        socket.data["me"] = socket.handshake
+        return weakref.ref(socket.token)
+
     client = world.client()
-    socket: Any = client.join()
-    socket.token = token = Token()
-    socket.on("x", lambda: socket)
-    socket.data["me"] = 1
-    socket.handshake  # noqa: B018
-    alive = weakref.ref(token)
-    client.say('2["x"]', "1")
+    alive = use_it(client.join())
+    assert alive() is not None
     gc.disable()
     try:
-        del socket, token
+        client.say('2["x"]', "1")
         assert alive() is None
     finally:
         gc.enable()
