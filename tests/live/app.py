@@ -34,6 +34,8 @@ from sync_sio.engine import EngineServer
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 if hasattr(signal, "SIGUSR1"):
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background had it ignored
 if interval := os.environ.get("LIVE_SWITCH_INTERVAL"):
     sys.setswitchinterval(float(interval))
 
@@ -93,8 +95,9 @@ def watch_engine(server: Any) -> None:
     @server.on("connection")
     def opened(connection: Any) -> None:
         note(connection.id, "open", connection.transport.name)
-        connection.on("upgrade", lambda transport: note(connection.id, "upgrade", transport.name))
         connection.on("close", lambda reason, description=None: note(connection.id, "close", reason, repr(description)))
+        with contextlib.suppress(ValueError):
+            connection.on("upgrade", lambda transport: note(connection.id, "upgrade", transport.name))
 
     @server.on("connection_error")
     def refused(error: Any) -> None:
@@ -148,8 +151,11 @@ def engine_opened(connection: Any) -> None:
             engine_drip(connection, int(data[5:]))
         elif isinstance(data, str) and data.startswith("size "):
             connection.send("x" * int(data[5:]))
+        elif data == "which transport":
+            connection.send(connection.transport.name)
         elif data != "quiet":
             connection.send(data)
+        note(connection.id, "worked")
 
     connection.on("message", received)
 
@@ -255,7 +261,7 @@ def answer_with(socket: Any, kind: str) -> Any:
         "several": ("a", {"b": [True, None]}, b"\x01\x02"),
         "binary": {"deep": [b"\x00\xff", {"deeper": bytearray(b"abc")}], "view": memoryview(b"view")},
         "typed": [datetime.date(2026, 2, 3), uuid.UUID(int=5), 2**70, float("nan"), "Zoë ✓ \U0001f600"],
-        "keys": {1: "int", True: "bool", None: "none", 1.5: "float"},
+        "keys": {7: "int", True: "bool", None: "none", 1.5: "float"},
     }
     return answers[kind]
 
@@ -699,7 +705,7 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
             gc.collect()
         body = json.dumps(process_stats()).encode()
     elif path == "/audit":
-        body = json.dumps(io.audit() + engine.audit()).encode()
+        body = json.dumps([*io.audit(), *engine.audit()]).encode()
     elif path == "/emit":
         operator: Any = io.to(query["to"]) if "to" in query else io
         operator.emit(query["event"], json.loads(query.get("value", "null")))

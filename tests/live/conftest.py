@@ -12,10 +12,11 @@ import pytest
 
 from .servers import Servers
 
-IS_REFERENCE = os.environ.get("LIVE_SERVER") == "reference"
-"""With LIVE_SERVER=reference the wire tests run against the Node server instead: that checks the tests themselves."""
+RUNTIMES = os.environ.get("LIVE_SERVER", "embedded-threads embedded-gevent").split()
+"""The kinds of server that the wire tests run on; LIVE_SERVER names others. With LIVE_SERVER=reference they run against the Node
+server instead, which checks the tests themselves (it needs socket.io@4 in the folder that LIVE_REFERENCE_MODULES names)."""
 
-RUNTIMES = ["reference"] if IS_REFERENCE else ["embedded-threads", "embedded-gevent"]
+IS_REFERENCE = RUNTIMES == ["reference"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

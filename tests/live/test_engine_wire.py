@@ -97,6 +97,11 @@ def close_reason(server: Server, sid: str, timeout: float = 3.0) -> str:
     return reason
 
 
+def wait_for_work(server: Server, client: PollingClient, count: int) -> None:
+    """Wait until this many messages were handled: then what they send is ready for a poll."""
+    wait_for(lambda: server.journal(client.sid).count(["worked"]) >= count)
+
+
 def upgrade_socket(client: PollingClient, closing: Opener) -> WebSocket:
     ws: WebSocket = closing(WebSocket(client.address, target_of(PATH, "websocket", sid=client.sid)))
     return ws
@@ -308,8 +313,9 @@ def test_messages_go_there_and_back(client: Any, packets: list[Any]) -> None:
     assert [client.receive() for _ in packets] == packets
 
 
-def test_a_payload_of_several_packets_is_answered_in_one(calm: PollingClient) -> None:
+def test_a_payload_of_several_packets_is_answered_in_one(patient: Server, calm: PollingClient) -> None:
     assert calm.post("4hello\x1ebAQIDBA==\x1e4world").text == "ok"
+    wait_for_work(patient, calm, 3)
     assert calm.get().text == "4hello\x1ebAQIDBA==\x1e4world"
 
 
@@ -322,7 +328,7 @@ def test_a_post_is_answered_with_ok(calm: PollingClient) -> None:
 
 
 def test_a_poll_s_answer_has_its_headers(calm: PollingClient) -> None:
-    calm.post("4Zoë")
+    assert calm.post("4Zoë").text == "ok"
     response = calm.get()
     assert response.headers["content-type"] == "text/plain; charset=UTF-8"
     assert response.headers["cache-control"] == "no-store"
@@ -428,14 +434,11 @@ def test_frames_right_behind_the_upgrade_request_are_not_lost(server: Server, cl
 # -- polling ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_get_with_packets_waiting_is_answered_at_once_with_all(calm: PollingClient) -> None:
+def test_a_get_with_packets_waiting_is_answered_at_once_with_all(patient: Server, calm: PollingClient) -> None:
     calm.send("4send 20")
-    wait_for(lambda: True)
+    wait_for_work(patient, calm, 1)
     started = time.monotonic()
-    bodies = calm.get().text
-    while bodies.count("\x1e") < 19:
-        bodies += "\x1e" + calm.get().text
-    assert bodies == "\x1e".join(f"4{number}" for number in range(20))
+    assert calm.get().text == "\x1e".join(f"4{number}" for number in range(20))
     assert time.monotonic() - started < 1.0
 
 
@@ -569,10 +572,10 @@ def test_a_poll_gets_heartbeat_while_nobody_else_asks(server: Server, polling: O
     assert response.text == "2"
 
 
-@pytest.mark.improvement("no CORS, no keep-alive difference: checked for ours")
-def test_a_ready_poll_keeps_the_connection(calm: PollingClient) -> None:
+def test_a_ready_poll_keeps_the_connection(patient: Server, calm: PollingClient) -> None:
     for number in range(20):
         calm.send(f"4{number}")
+        wait_for_work(patient, calm, number + 1)
         assert calm.get().text == f"4{number}"
     assert (calm.getter.connects, calm.poster.connects) == (1, 1)
 
@@ -794,7 +797,7 @@ def test_fragments_that_add_up_to_more_than_the_limit_are_closed_with_1009(patie
 # -- upgrade ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_upgrade(patient: Server, calm: PollingClient, closing: Opener) -> None:
+def test_an_upgrade(calm: PollingClient, closing: Opener) -> None:
     ws = upgrade_socket(calm, closing)
     ws.send("2probe")
     assert ws.receive() == "3probe"
@@ -802,7 +805,13 @@ def test_an_upgrade(patient: Server, calm: PollingClient, closing: Opener) -> No
     ws.send("5")
     ws.send("4hello")
     assert ws.receive() == "4hello"
-    assert ["upgrade", "websocket"] in patient.journal(calm.sid)
+    ws.send("4which transport")
+    assert ws.receive() == "4websocket"
+
+
+def test_an_upgrade_is_told_to_the_connection_s_listeners(patient: Server, calm: PollingClient, closing: Opener) -> None:
+    closing(wire.upgrade(calm))
+    assert patient.wait_for_note(calm.sid, "upgrade") == ["upgrade", "websocket"]
 
 
 def test_the_waiting_poll_is_released_by_the_probe(calm: PollingClient, closing: Opener) -> None:

@@ -339,7 +339,8 @@ def test_the_reason_of_a_bad_engine_packet(raw: Any, server: Server) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    ['1,"2",{"3":[true]}', "null,false,1.5,-3,1e21", '"Zoë ✓ \U0001f600 \u2028 \\" \\\\ \\n"', '{"_placeholder":false,"num":0}', "[[[[]]]],{}", '""'],
+    ['1,"2",{"3":[true]}', "null,false,1.5,-3,1e21", '"Zoë ✓ \U0001f600 \u2028 \\" \\\\ \\n"', '{"_placeholder":false,"num":0}',
+     "[[[[]]]],{}", '""'],
 )
 def test_an_event_is_answered_byte_for_byte(raw: Any, args: str) -> None:
     join(raw)
@@ -584,8 +585,9 @@ def test_rooms_and_who_gets_what(connect: Opener) -> None:
 
 DECODE_ERRORS = [
     "4", "4abc", "47", "49", "4x[]", "40[]", '40"x"', "40null", "40{", "40{]", "41{}", '41"x"', "42{}", "42[]", "42[null]", "42[true]",
-    '42[{"a":1}]', '42["message"', '42["message",}]', "42{\"a\":1}", "43{}", "43[", '42abc["message"]', '42-1["message"]', '421.5["message"]',
-    "45", "451", "45a-", "451.23-", "45-", "45-1-", "450-[]", '450-["message"]', '4511-["message"]', "45999999999999-[]",
+    '42[{"a":1}]', '42["message"', '42["message",}]', "42{\"a\":1}", "43{}", "43[", '42abc["message"]', '42-1["message"]',
+    '421.5["message"]', "45", "451", "45a-", "451.23-", "45-", "45-1-", "450-[]", '450-["message"]', '4511-["message"]',
+    "45999999999999-[]",
     '45-1-["message"]', "46", "460-1[]", '42["message"]trailing',
     *[f'42["{name}"]' for name in RESERVED],
 ]  # fmt: skip

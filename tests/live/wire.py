@@ -70,6 +70,12 @@ class Http:
         self.buffer = b""
         self.connects = 0
 
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def connect(self) -> socket.socket:
         if self.sock is None:
             self.sock = open_socket(self.address, self.timeout, self.is_tls)
@@ -374,7 +380,9 @@ class PollingClient:
 
     transport = "polling"
 
-    def __init__(self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str) -> None:
+    def __init__(
+        self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
+    ) -> None:
         self.address = address
         self.path = path
         self.headers = headers
@@ -475,7 +483,9 @@ class WebSocketClient:
 
     transport = "websocket"
 
-    def __init__(self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str) -> None:
+    def __init__(
+        self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
+    ) -> None:
         self.ws = WebSocket(address, target_of(path, "websocket", **query), headers, is_tls)
         first = self.ws.receive()
         assert isinstance(first, str)

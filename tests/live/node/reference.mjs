@@ -88,7 +88,9 @@ engine.on("connection", (connection) => {
         }
       })();
     } else if (typeof data === "string" && data.startsWith("size ")) connection.send("x".repeat(+data.slice(5)));
+    else if (data === "which transport") connection.send(connection.transport.name);
     else if (data !== "quiet") connection.send(data);
+    note(connection.id, "worked");
   });
 });
 
