@@ -27,6 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if folder in ("live", "stress"):
             item.add_marker(folder)
+        elif needs_uwsgi(item):
+            item.add_marker("live")  # the unit tests run on every Python, and uWSGI is compiled for one
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if needs_uwsgi(item):
+        need(tools.uwsgi)
+
+
+def needs_uwsgi(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and hasattr(item, "callspec") and "uwsgi" in item.callspec.params.values()
 
 
 def need(tool: Callable[[], Path]) -> Path:

@@ -116,6 +116,17 @@ def openssl() -> Path:
     return _program("openssl", "openssl")
 
 
+def uwsgi() -> Path:
+    """The server uWSGI, which pip compiles: so it is no plain requirement of the tests."""
+    program = Path(sys.prefix) / "bin" / "uwsgi"
+    if not program.exists():
+        _program("gcc", "gcc", "cc")
+        _say("compiling uWSGI")
+        if _run([sys.executable, "-m", "pip", "install", "-q", "uWSGI"]) != 0:
+            raise MissingTool(f"uWSGI is missing; run: {sys.executable} -m pip install uWSGI (it needs a C compiler and Python's headers)")
+    return program
+
+
 def _program(package: str, *names: str) -> Path:
     found = _which(names)
     if found is None and _may_use_apt():
@@ -222,6 +233,7 @@ def prepare() -> int:
         "Chromium": chromium,
         "Redis": redis_server,
         "OpenSSL": openssl,
+        "uWSGI": uwsgi,
     }
     missing = 0
     for name, find in tools.items():
