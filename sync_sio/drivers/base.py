@@ -179,7 +179,7 @@ class Driver(Protocol):
         ...
 
     def watch(self, watched: Watched) -> None:
-        """Report `watched` as readable from now on. Does nothing once it was discarded. Raises OSError when the descriptor cannot be polled."""
+        """Report `watched` as readable from now on; once it was discarded, do nothing. Raises OSError for what cannot be polled."""
         ...
 
     def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:

@@ -243,10 +243,11 @@ class Loop:
 
     def close(self) -> None:
         """Give poller and bell back, with the lead held or in the child of a fork. Nothing is done for what is watched."""
-        self.is_closed = True
-        self._watched.pop(self._bell.fd, None)
-        self._poller.close()
-        self._bell.close()
+        if not self.is_closed:
+            self.is_closed = True
+            self._watched.pop(self._bell.fd, None)
+            self._poller.close()
+            self._bell.close()
 
     def audit(self) -> list[str]:
         """Name what is left."""

@@ -8,6 +8,8 @@ import selectors
 from contextlib import suppress
 from typing import Final, Protocol
 
+from .locks import native_rlock
+
 READ: Final = 1
 WRITE: Final = 4
 """epoll's own numbers. Any other bit that a poller reports means that the connection broke: reading will tell."""
@@ -91,6 +93,8 @@ class Bell:
 
     def __init__(self) -> None:
         self._is_rung = False
+        self._is_closed = False
+        self._mutex = native_rlock()        # or a late ring writes into whatever has got the number
         if hasattr(os, "eventfd"):
             self.fd = self._write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
@@ -101,8 +105,9 @@ class Bell:
     def ring(self) -> None:
         if not self._is_rung:
             self._is_rung = True
-            with suppress(OSError):         # full, which rings as well; or closed
-                os.write(self._write_fd, b"\1\0\0\0\0\0\0\0")
+            with self._mutex, suppress(OSError):        # full, which rings as well
+                if not self._is_closed:
+                    os.write(self._write_fd, b"\1\0\0\0\0\0\0\0")
 
     def on_readable(self) -> None:
         # first the flag, then the read, and whoever polls looks at its queues after both: a ring between them is not lost
@@ -115,7 +120,10 @@ class Bell:
     def on_discarded(self) -> None: ...
 
     def close(self) -> None:
-        self._is_rung = True
-        os.close(self.fd)
-        if self._write_fd != self.fd:
-            os.close(self._write_fd)
+        with self._mutex:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            os.close(self.fd)
+            if self._write_fd != self.fd:
+                os.close(self._write_fd)

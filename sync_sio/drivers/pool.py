@@ -10,7 +10,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any, Final
 
 from .locks import native_rlock
@@ -70,18 +70,22 @@ class Pool:
             if len(self.threads) >= self.limit or self.is_stopping or sys.is_finalizing():
                 return False
             thread = Thread(target=self._run, args=args, name="sync_sio", daemon=True)
-            self.threads.add(thread)
             self._waking += 1
             try:
                 thread.start()
             except RuntimeError as error:       # the system's limit, or the interpreter is shutting down
-                self.threads.discard(thread)
                 self._waking -= 1
                 if not self._has_complained:
                     self._has_complained = True
                     _log.warning("cannot start a thread beside the %d that run: %s", len(self.threads), error)
                 return False
+            self.threads.add(thread)
         return True
+
+    def others(self) -> list[Thread]:
+        """Return our threads, without the caller's."""
+        with self._mutex:
+            return [thread for thread in self.threads if thread is not current_thread()]
 
     def begun(self) -> None:
         """A thread that was called has come."""
@@ -115,8 +119,6 @@ class Pool:
         self.wake(len(self._idle))
 
     def _run(self, *args: Any) -> None:
-        from threading import current_thread
-
         try:
             self._main(*args)
         finally:

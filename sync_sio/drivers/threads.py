@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Thread, current_thread
+from threading import Thread
 from typing import Any, Final
 
 from .base import Lock, Timer, Waiter, Watched
@@ -193,9 +193,8 @@ class ThreadsDriver:
         if loop.reader == get_ident():
             return
         deadline = time.monotonic() + timeout
-        for thread in list(self._pool.threads):
-            if thread is not current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        for thread in self._pool.others():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def abandon(self) -> None:
         loop = self._loop
@@ -211,7 +210,7 @@ class ThreadsDriver:
         left += [f"a turn for the pool: {strand!r}" for strand in list(self._pool.jobs)]
         left += [f"a turn that runs: {worker.strand!r}" for worker in list(self._workers.values()) if worker.strand is not None]
         if self._is_stopped:
-            left += [f"a thread: {thread.name}" for thread in list(self._pool.threads) if thread is not current_thread()]
+            left += [f"a thread: {thread.name}" for thread in self._pool.others()]
         return left
 
     # -- our threads -------------------------------------------------------------------------------------------------------
@@ -273,8 +272,7 @@ class ThreadsDriver:
         self._has_finished = True
         loop.step(worker, 0)                    # what came until this was said
         loop.close()
-        loop.reader = 0
-        loop.lead.release()
+        loop.reader = 0                         # the lead stays ours: whoever comes back from a turn must not find it
         pool.nudge()
         pool.is_stopping = True
         pool.wake_all()
