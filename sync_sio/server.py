@@ -46,6 +46,7 @@ class Server:
         cors_allowed_origins: which other origins are served: `"*"`, an origin, a list, a compiled pattern, a function; False: no check.
         cors_credentials, cors_methods, cors_allowed_headers, cors_max_age: what preflight answers say.
         cookie: None, a name, a dict or a function of the environ: a cookie with the session id.
+        per_message_deflate: whether WebSocket messages are compressed for clients that offer it; True, or a dict with `threshold` and zlib's settings.
         allow_request: `f(environ)`: False, or `RequestRefused`, refuses a handshake.
         initial_packet: a message that follows the open packet.
         json_default: `f(value)` for what JSON has no form for.
@@ -85,6 +86,7 @@ class Server:
         cors_allowed_headers: Sequence[str] | None = None,
         cors_max_age: int | None = None,
         cookie: Cookie = None,
+        per_message_deflate: bool | Mapping[str, Any] = False,
         allow_request: Callable[[Environ], object] | None = None,
         initial_packet: str | bytes | None = None,
         json_default: JsonDefault | None = None,
@@ -120,6 +122,7 @@ class Server:
             cors_allowed_headers=cors_allowed_headers,
             cors_max_age=cors_max_age,
             cookie=cookie,
+            per_message_deflate=per_message_deflate,
             allow_request=allow_request,
             initial_packet=initial_packet,
             json_default=json_default,

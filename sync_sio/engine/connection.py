@@ -213,7 +213,7 @@ class Connection:
     @overload
     def on(self, name: str) -> Callable[[F], F]: ...
     def on(self, name: str, listener: Any = None) -> Any:
-        """Call `listener` for `"message"(data)` (plain Engine.IO servers only) or `"close"(reason, description)`."""
+        """Call `listener` for `"message"(data)` (plain Engine.IO servers only), `"upgrade"(transport)` or `"close"(reason, description)`."""
         return self._listeners().on(name, listener)
 
     @overload
@@ -243,18 +243,22 @@ class Connection:
             raise TypeError(f"a message is str or bytes, not {type(data).__name__}: encode it first, with JSON for instance")
         self.send_parcel(parcel, WAIT)
 
-    def fire(self, name: str, *args: object, size: int = 0) -> None:
+    def fire(self, name: str, *args: object, size: int = 0, may_register: bool = False) -> None:
         """Have the listeners of `name` called on the strand. Any thread, no lock held.
 
-        Who listens is looked up when the turn comes: a handler of "connection" may still register for what has already arrived.
+        Args:
+            size: bytes that it counts for while it waits.
+            may_register: listeners may still come that have a right to this: a handler of "connection" that has not run.
         """
+        if self._events is None and not may_register:
+            return
         strand = self.strand
         if strand.put(_call_listeners, self, (name, args), None, size):
             self.driver.run(strand)
 
     def _listeners(self) -> Events:
         if self._events is None:
-            self._events = Events("message", "close")
+            self._events = Events("message", "upgrade", "close")
         return self._events
 
     # -- out: any thread -------------------------------------------------------------------------------------------------
@@ -505,8 +509,7 @@ class Connection:
             self.outbox = None
         self.home.forget(self)
         self.receiver.closed(self.reason, self.description)
-        if self._events is not None:
-            self.fire("close", self.reason, self.description)
+        self.fire("close", self.reason, self.description)
 
 
 def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]) -> None:

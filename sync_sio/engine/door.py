@@ -19,7 +19,7 @@ from ..protocol.engineio.packet import open_packet
 from ..protocol.http import reason_phrase
 from ..protocol.parcel import Parcel
 from ..protocol.websocket import handshake
-from ..protocol.websocket.frames import text_frame
+from ..protocol.websocket.deflate import Deflate, negotiate
 from ..types import Environ, HeaderList, StartResponse
 from ..wsgi.environ import Request, compact
 from ..wsgi.takeover import CannotTake, Taken, may_take
@@ -167,8 +167,9 @@ class Door:
             server.forget(connection)
             self._tell_no_takeover(str(error))
             return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
-        websocket = self._websocket(connection, taken)
-        first = b"" if taken.handshaken else handshake.response_head(request.environ, headers)
+        deflate, extension = self._deflate(request, taken)
+        websocket = WebSocketTransport(connection, taken.stream, taken.leftover, deflate)
+        first = b"" if taken.handshaken else handshake.response_head(request.environ, headers + extension)
         frames = b"".join([parcel.frames for parcel in self._opening(connection, [])])
         with connection.lock:
             connection.transport = connection.direct = websocket
@@ -278,7 +279,7 @@ class Door:
     def _post(self, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
         connection = polling.connection
         empty = [*cors, ("Content-Length", "0")]
-        if request.content_type == "application/octet-stream":
+        if request.header("Content-Type") == "application/octet-stream":
             connection.end("transport error", "invalid content")
             return Answer(400, empty)
         if not polling.begin_post():
@@ -310,12 +311,13 @@ class Door:
         except CannotTake as error:
             self._tell_no_takeover(str(error))
             return self._refuse(request, bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error)), cors)
-        websocket = self._websocket(connection, taken)
+        deflate, extension = self._deflate(request, taken)
+        websocket = WebSocketTransport(connection, taken.stream, taken.leftover, deflate)
         polling = connection.transport
         is_on = isinstance(polling, PollingTransport) and Upgrade(connection, polling, websocket).begin()
         if not taken.handshaken:
             with connection.lock:
-                websocket.send_handshake(handshake.response_head(request.environ, headers))
+                websocket.send_handshake(handshake.response_head(request.environ, headers + extension))
         websocket.start()
         if not is_on:
             websocket.finish()
@@ -331,8 +333,13 @@ class Door:
             transport.finish()
         return self._stay(transport)
 
-    def _websocket(self, connection: Connection, taken: Taken) -> WebSocketTransport:
-        return WebSocketTransport(connection, taken.stream, taken.leftover)
+    def _deflate(self, request: Request, taken: Taken) -> tuple[Deflate | None, HeaderList]:
+        """Agree on permessage-deflate if both sides want it; a handshake that was made for us has said no."""
+        options = self._server.deflate_options
+        deflate = None
+        if options is not None and not taken.handshaken:
+            deflate = negotiate(request.header("Sec-WebSocket-Extensions") or "", options)
+        return deflate, [] if deflate is None else [("Sec-WebSocket-Extensions", deflate.response)]
 
     # -- headers and refusals --------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ class Heartbeat:
         with self._lock:
             self._to_ping.pop(connection, None)
             self._awaited.pop(connection, None)
+            timer = None
+            if not self._to_ping and not self._awaited:
+                timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def __len__(self) -> int:
         return len(self._to_ping) + len(self._awaited)

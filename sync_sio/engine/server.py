@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ..config import EngineOptions, refuse_unknown
 from ..drivers.base import Driver
 from ..drivers.choose import choose
-from ..drivers.locks import native_lock
+from ..drivers.locks import native_lock, native_rlock
 from ..notices import Notices
 from ..protocol.cors import Origins
+from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
 from ..wsgi.takeover import Taken, take
 from .connection import Connection, State
@@ -46,7 +47,7 @@ class EngineServer:
         wsgi_app: gets the requests outside `path`; None answers them with 404.
         options: those of `EngineOptions`.
 
-    Threads: every method may be called from any thread. `_lock` guards starting, closing and the registry's growth.
+    Threads: every method may be called from any thread. `_starting` guards the start, `_lock` the registry's growth.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class EngineServer:
             _options.cors_allowed_headers,
             _options.cors_max_age,
         )
+        self.deflate_options = DeflateOptions.of(_options.per_message_deflate)
         self.generate_id: Callable[[Environ], str] | None = None
         """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
         self.connections: dict[str, Connection] = {}
@@ -89,6 +91,7 @@ class EngineServer:
         self._listener: Listener = PlainListener() if _listener is None else _listener
         self._given_driver = _driver
         self._lock = native_lock()
+        self._starting = native_rlock()
         self._door = Door(self)
         _reset_after_fork(self)
 
@@ -151,7 +154,7 @@ class EngineServer:
         if self.is_started:
             return self.driver
         must_tell = False
-        with self._lock:
+        with self._starting:                # no leaf: whoever starts makes all other locks in it
             if not self._has_started():
                 options = self.options
                 self.driver = self._given_driver or choose(options.runtime, environ, options.max_handlers)
@@ -182,6 +185,7 @@ class EngineServer:
     def reset(self) -> None:
         """Start afresh in the child of a fork: the clients stay with the parent."""
         self._lock = native_lock()
+        self._starting = native_rlock()
         if self.is_started:
             self.is_started = False
             self.driver.abandon()
@@ -258,10 +262,10 @@ class PlainReceiver:
         self._connection = connection
 
     def text(self, data: bytes) -> None:
-        self._connection.fire("message", bytes(data).decode(), size=len(data))
+        self._connection.fire("message", bytes(data).decode(), size=len(data), may_register=True)
 
     def binary(self, data: bytes) -> None:
-        self._connection.fire("message", bytes(data), size=len(data))
+        self._connection.fire("message", bytes(data), size=len(data), may_register=True)
 
     def closed(self, reason: str, description: object) -> None:
         pass                                # the connection tells its listeners itself

@@ -115,6 +115,7 @@ class Upgrade:
         self._stop()
         if is_done:
             self.polling.release(GOODBYE)
+            connection.fire("upgrade", websocket)
         elif is_conflict:
             connection.tell()
         else:
