@@ -19,7 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from ..config import EngineOptions
-from ..drivers.base import Driver, Lock, Waiter
+from ..drivers.base import Driver, Lock, Timer, Waiter
 from ..drivers.strand import Strand
 from ..errors import SlowConsumer
 from ..notices import Notices
@@ -124,6 +124,7 @@ class Connection:
         "candidate",
         "close_code",
         "corked",
+        "deadline",
         "description",
         "direct",
         "driver",
@@ -174,6 +175,7 @@ class Connection:
         self.heard = False
         self.is_extended = False
         self.is_told = False
+        self.deadline: Timer | None = None
         self.reason = ""
         self.description: object = None
         self.close_code: int | None = None
@@ -453,8 +455,13 @@ class Connection:
                 self.state = CLOSING
         if is_done:
             self.tell()
-        else:
-            self.driver.later(CLOSE_TIMEOUT, self.end, reason, description)
+            return
+        timer: Timer | None = self.driver.later(CLOSE_TIMEOUT, self.end, reason, description)
+        with self.lock:
+            if self.state is CLOSING:
+                self.deadline, timer = timer, None
+        if timer is not None:
+            timer.cancel()                  # it has ended meanwhile
 
     def abort(self, reason: str, description: object = None, code: int | None = None) -> None:
         """End at once from our side: what waits is dropped, but the client is told. Any thread; idempotent."""
@@ -500,8 +507,10 @@ class Connection:
             if self.is_told:
                 return
             self.is_told = True
-            transport, candidate = self.transport, self.candidate
-            self.candidate = None
+            transport, candidate, deadline = self.transport, self.candidate, self.deadline
+            self.candidate = self.deadline = None
+        if deadline is not None:
+            deadline.cancel()
         transport.finish()
         if candidate is not None:
             candidate.finish()
