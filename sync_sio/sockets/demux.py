@@ -95,7 +95,7 @@ class Demux:
             if socket is None:
                 raise ProtocolError(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
             if packet.id is not None:
-                answer(socket, packet.id, packet.data)
+                answer(socket, packet.id, packet.data or [])
         elif kind == CONNECT:
             self._connect(packet, socket)
         elif kind == DISCONNECT:
