@@ -22,7 +22,7 @@ from ..protocol.websocket import handshake
 from ..protocol.websocket.deflate import Deflate, negotiate
 from ..types import Environ, HeaderList, StartResponse
 from ..wsgi.environ import Request, compact
-from ..wsgi.takeover import CannotTake, Taken, may_take
+from ..wsgi.takeover import CannotTake, Taken, hurry, may_take
 from .connection import Connection
 from .outbox import Outbox
 from .polling import BODY_HEADERS, PollingTransport, Ticket
@@ -255,6 +255,7 @@ class Door:
         if not isinstance(polling, PollingTransport):
             # upgraded since the check
             return self._refuse(request, bad_request("TRANSPORT_MISMATCH"), cors)
+        hurry(request.environ)
         if request.method == "GET":
             return self._poll(request, polling, cors)
         if request.method == "POST":
