@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any, Final, Literal, Protocol
 
@@ -89,19 +89,13 @@ class EmbeddedServer:
         self._is_started = True
         self.port = self._flavour.start(self.host, self.port, self._backlog)
 
-    def serve_forever(self, ends_on_signals: bool = False) -> None:
-        """Serve until `stop` is called.
-
-        Args:
-            ends_on_signals: SIGINT and SIGTERM end it too; for the main thread.
-        """
+    def serve_forever(self) -> None:
+        """Serve until `stop` is called, or, in the main thread, until SIGINT (Ctrl-C) or SIGTERM comes. Starts if that has not happened."""
         if not self._is_started:
             self.start()
+        is_main = threading.current_thread() is threading.main_thread()
         try:
-            if not ends_on_signals:
-                self._flavour.wait()
-                return
-            with self._flavour.signals_end_it():
+            with self._flavour.signals_end_it() if is_main else nullcontext():
                 self._flavour.wait()
         finally:
             self.stop()
@@ -126,7 +120,7 @@ class _Flavour(Protocol):
 
     def wait(self) -> None: ...
 
-    def signals_end_it(self) -> Any: ...
+    def signals_end_it(self) -> AbstractContextManager[None]: ...
 
     def stop(self) -> None: ...
 

@@ -243,7 +243,7 @@ def compact(environ: Environ) -> CompactEnviron:
     process = os.environ
     for key, value in environ.items():
         if isinstance(value, str):
-            if key in _REQUEST or process.get(key) != value or key.startswith("HTTP_"):
+            if key.startswith("HTTP_") or key in _REQUEST or process.get(key) != value:
                 plain[key] = value
         elif type(value) in _PLAIN:
             plain[key] = value

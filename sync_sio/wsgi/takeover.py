@@ -6,37 +6,24 @@ reaches the client. So the application ends its call in the ordinary way, at onc
 thread is free: `start_response("101 Switching Protocols", [])` for a WebSocket, `200 OK` with `Content-Length: 0` for a poll
 that waits, and an empty body. What the client gets is sent on the stream.
 
-How the swap is made depends on the kind of socket, not on the server:
-
-- a plain socket, or a bare descriptor: ours is a duplicate, and the sink takes the server's number (`dup2`), so servers that
-  remember the number (waitress, uWSGI in C) are served too;
-- TLS of the standard library: the number is wired into OpenSSL, so the server's object becomes a husk instead;
-- a gevent socket: its watchers end and its object gets the sink. Ours keeps the number, as libev's poll set knows it by that.
-
-Source: `docs/` tells what each server does after the call; each is a test in `tests/wsgi/`.
+Where each server keeps its socket stands here; how the swap is made depends on the kind of socket and stands in `swap`. Each
+server is a test in `tests/wsgi/test_takeover.py`.
 """
 
 from __future__ import annotations
 
-import _socket
-import contextlib
-import os
 import socket
-import ssl
-import sys
-import weakref
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from ..drivers.base import Stream
-from ..drivers.streams import PlainStream, TlsStream
 from ..errors import SyncSioError
 from ..types import Environ
+from .swap import swap, why_not
 
-__all__ = ["CannotTake", "Taken", "may_take", "take"]
+__all__ = ["CannotTake", "Taken", "hurry", "may_take", "take"]
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own threaded server puts the connection that it serves."""
@@ -82,7 +69,7 @@ def may_take(environ: Environ) -> str | None:
         found = _find(environ)
     except CannotTake as error:
         return str(error)
-    return _why_not(found)
+    return _refusal(found)
 
 
 def take(environ: Environ) -> Taken:
@@ -93,14 +80,27 @@ def take(environ: Environ) -> Taken:
             request can still be answered in the ordinary way.
     """
     found = _find(environ)
-    reason = _why_not(found)
+    reason = _refusal(found)
     if reason is not None:
         raise CannotTake(reason)
     try:
-        stream, leftover = _swap(found)
+        stream, leftover = swap(found.socket, found.read_ahead, found.is_talkative)
     except OSError as error:
         raise CannotTake(f"{found.server}: the socket cannot be taken over: {error}") from error
     return Taken(stream, leftover, found.handshaken, found.server)
+
+
+def hurry(environ: Environ) -> None:
+    """Have what the server writes go out at once: some leave Nagle's algorithm on, and then a poll's answer, which they write in two
+    pieces, waits 40 ms for the client's acknowledgement. Where the socket cannot be found, nothing happens.
+    """
+    with suppress(CannotTake, AttributeError, OSError):
+        _find(environ).socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _refusal(found: _Found) -> str | None:
+    reason = why_not(found.socket)
+    return None if reason is None else f"{found.server}: {reason}"
 
 
 # --- finding the socket: one short function per server
@@ -118,7 +118,7 @@ def _find(environ: Environ) -> _Found:
 
 def _embedded(environ: Environ) -> _Found:
     connection = environ[EMBEDDED]
-    return _Found("sync_sio", connection, lambda: b"")
+    return _Found("sync_sio", connection, connection.read_ahead)
 
 
 def _gevent_websocket(environ: Environ) -> _Found:
@@ -139,7 +139,7 @@ def _gunicorn(environ: Environ) -> _Found:
 
 
 def _gunicorn_pywsgi(environ: Environ) -> _Found:
-    return _with_reader("gunicorn's gevent_pywsgi", environ["gunicorn.sock"], environ)
+    return _with_reader("gunicorn's gevent_pywsgi", environ["gunicorn.sock"], environ, is_talkative=True)
 
 
 def _waitress(environ: Environ) -> _Found:
@@ -169,8 +169,8 @@ def _any_python_server(environ: Environ) -> _Found:
         kind = type(environ.get("wsgi.input")).__name__
         raise CannotTake(f"{name} keeps its sockets to itself (wsgi.input is a {kind}): use a server such as gunicorn")
     sock = reader.raw._sock
-    # Those of wsgiref's family leave the access line and `close()` of the response out when a write fails.
-    is_talkative = name.startswith("WSGIServer/")
+    # When a write fails, those of wsgiref's family leave out the access line and `close()` of the response; pywsgi logs a wrong status.
+    is_talkative = name.startswith(("WSGIServer/", "gevent/"))
     return _Found(name, sock, lambda: _buffered(reader, sock), is_talkative=is_talkative)
 
 
@@ -185,11 +185,11 @@ _SERVERS: Final[dict[str, Callable[[Environ], _Found]]] = {
 }
 
 
-def _with_reader(server: str, sock: Any, environ: Environ) -> _Found:
+def _with_reader(server: str, sock: Any, environ: Environ, is_talkative: bool = False) -> _Found:
     # A middleware may have replaced wsgi.input. Then there is nothing to ask for what was read ahead, which is empty anyhow
     # unless the client did not wait for the answer.
     reader = _reader(environ.get("wsgi.input"))
-    return _Found(server, sock, lambda: b"" if reader is None else _buffered(reader, sock))
+    return _Found(server, sock, lambda: b"" if reader is None else _buffered(reader, sock), is_talkative=is_talkative)
 
 
 def _reader(stream: Any) -> Any:
@@ -245,179 +245,3 @@ def _begun_request(channel: Any) -> bytes:
     """Waitress takes whatever follows for the head of the next request."""
     request, channel.request = channel.request, None
     return b"" if request is None or request.completed else bytes(request.header_plus)
-
-
-# --- the swap, by kind of socket
-
-
-def _why_not(found: _Found) -> str | None:
-    sock = found.socket
-    if found.server == "sync_sio" or isinstance(sock, int):
-        return None
-    if _is_gevents(sock):
-        return None if sock.fileno() >= 0 else f"{found.server}: the socket is closed"
-    if not isinstance(sock, socket.socket):
-        kind = f"{type(sock).__module__}.{type(sock).__name__}"
-        return f"{found.server} has a socket of a kind that cannot be taken over: {kind}"
-    if isinstance(sock, ssl.SSLSocket) and sock._sslobj is None:  # type: ignore[attr-defined]
-        return f"{found.server}: TLS has ended on this connection"
-    return None if sock.fileno() >= 0 else f"{found.server}: the socket is closed"
-
-
-def _swap(found: _Found) -> tuple[Stream, bytes]:
-    sock = found.socket
-    if found.server == "sync_sio":
-        given, leftover = sock.give_away()
-        return _stream_of(given), leftover
-    if isinstance(sock, int):
-        return _swap_number(found, sock)
-    if _is_gevents(sock):
-        return _swap_gevent(found)
-    if isinstance(sock, ssl.SSLSocket):
-        return _swap_tls(found)
-    return _swap_number(found, sock.fileno())
-
-
-def _stream_of(sock: socket.socket) -> Stream:
-    if isinstance(sock, ssl.SSLSocket):
-        return TlsStream(sock._sslobj, sock)  # type: ignore[attr-defined]
-    return PlainStream(_socket.socket(fileno=sock.detach()))
-
-
-def _swap_number(found: _Found, number: int) -> tuple[Stream, bytes]:
-    # Everything that can fail comes first.
-    with _Sink(found) as sink:
-        ours = _socket.socket(fileno=os.dup(number))
-        leftover = found.read_ahead()
-        os.dup2(sink.fileno(), number, inheritable=False)
-    return PlainStream(ours), leftover
-
-
-def _swap_tls(found: _Found) -> tuple[Stream, bytes]:
-    sock = found.socket
-    with _Sink(found) as sink:
-        leftover = found.read_ahead()
-        sslobj = sock._sslobj
-        sock.__dict__["_sink"] = _socket.socket(fileno=sink.detach())
-        sock.__class__ = _husk(type(sock))  # type: ignore[arg-type]
-    # OpenSSL's object has only a weak reference to the socket and reads its timeout, so the stream keeps it.
-    return TlsStream(sslobj, sock), leftover
-
-
-def _swap_gevent(found: _Found) -> tuple[Stream, bytes]:
-    gevents_socket = sys.modules["gevent._socket3"].socket
-    sock = found.socket
-    with _Sink(found) as sink:
-        leftover = found.read_ahead()
-        raw, sslobj = sock._sock, getattr(sock, "_sslobj", None)
-        for watcher in (sock._read_event, sock._write_event):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        timeout, io_refs = sock.timeout, sock._io_refs
-        gevents_socket.__init__(sock, sink.family, sink.type, sink.proto, fileno=sink.detach())
-        sock.timeout, sock._io_refs = timeout, io_refs
-    if sslobj is None:
-        return PlainStream(_socket.socket(fileno=raw.detach())), leftover
-    sock._sslobj = None  # from here on it is a plain socket to the server
-    return TlsStream(sslobj, raw), leftover
-
-
-def _is_gevents(sock: object) -> bool:
-    # gevent is not imported for this: where it is not, the socket is not its own
-    module = sys.modules.get("gevent._socket3")
-    return module is not None and isinstance(sock, module.socket)
-
-
-# --- the sink
-
-
-class _Sink:
-    """A raw socket for the server to talk to: reads give the end. Writes fail, or are swallowed for a server that would tell.
-
-    As a context it closes what has not been detached.
-    """
-
-    def __init__(self, found: _Found) -> None:
-        # raw ones: never gevent's, even in a patched process
-        self._near, far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        if not found.is_talkative:
-            far.close()
-            return
-        far.shutdown(_socket.SHUT_WR)
-        # The far end has to outlive the server's: what is written, a response's head, fits into the kernel's buffer.
-        if isinstance(found.socket, int):
-            _far_ends.keep(far)
-        else:
-            weakref.finalize(found.socket, far.close).atexit = False
-
-    def __enter__(self) -> _socket.socket:
-        return self._near
-
-    def __exit__(self, *_: object) -> None:
-        self._near.close()
-
-
-class _FarEnds:
-    """Far ends of sinks whose near end is a bare number: closed when the next one comes and the server is done with its own."""
-
-    def __init__(self) -> None:
-        self._kept: deque[_socket.socket] = deque()
-
-    def keep(self, far: _socket.socket) -> None:
-        # any number of threads: each far end is with one of them at a time
-        for _ in range(len(self._kept)):
-            with contextlib.suppress(IndexError):
-                other = self._kept.popleft()
-                if self._is_done(other):
-                    other.close()
-                else:
-                    self._kept.append(other)
-        self._kept.append(far)
-
-    def _is_done(self, far: _socket.socket) -> bool:
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            while far.recv(READ_AHEAD, _socket.MSG_DONTWAIT):
-                pass
-            return True
-        return False
-
-
-_far_ends = _FarEnds()
-
-
-@cache
-def _husk(kind: type[ssl.SSLSocket]) -> type[ssl.SSLSocket]:
-    """Return a subclass of the server's TLS socket whose methods talk to nobody. Same layout, so `__class__` may be set."""
-
-    def nothing(self: Any, *_: Any, **__: Any) -> None: ...
-
-    def no_bytes(self: Any, *_: Any, **__: Any) -> bytes:
-        return b""
-
-    def zero(self: Any, *_: Any, **__: Any) -> int:
-        return 0
-
-    def swallow(self: Any, data: Any, *_: Any, **__: Any) -> int:
-        with memoryview(data) as view:
-            return view.nbytes
-
-    def fileno(self: Any) -> int:
-        sink = self.__dict__.get("_sink")
-        return -1 if sink is None else sink.fileno()
-
-    def close(self: Any) -> None:
-        sink = self.__dict__.pop("_sink", None)
-        if sink is not None:
-            sink.close()
-
-    methods: dict[str, Any] = {
-        **dict.fromkeys(("close", "_real_close"), close),
-        **dict.fromkeys(("shutdown", "setblocking", "settimeout", "gettimeout", "sendall", "unwrap"), nothing),
-        **dict.fromkeys(("getpeercert", "_decref_socketios", "__del__"), nothing),
-        **dict.fromkeys(("recv", "read"), no_bytes),
-        **dict.fromkeys(("recv_into", "pending"), zero),
-        **dict.fromkeys(("send", "write"), swallow),
-        "fileno": fileno,
-    }
-    return type(f"Husk{kind.__name__}", (kind,), {"__slots__": (), **methods})

@@ -114,6 +114,8 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         body = str(may_take(environ)).encode()
     elif path == "/held":
         body = str(len(get_loop().streams)).encode()
+    elif path == "/descriptors":
+        body = str(len(os.listdir("/proc/self/fd"))).encode()
     elif path == "/post":
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     elif path in ("/echo", "/park"):

@@ -22,7 +22,7 @@ def main(kind: str, port: int) -> None:
         from sync_sio.wsgi.embedded import EmbeddedServer
 
         runtime: Any = "gevent" if "gevent" in kind else "threads"
-        EmbeddedServer(application, HOST, port, runtime, CERTFILE).serve_forever(ends_on_signals=True)
+        EmbeddedServer(application, HOST, port, runtime, CERTFILE).serve_forever()
     elif kind == "wsgiref":
         from wsgiref.simple_server import make_server
 
