@@ -46,7 +46,8 @@ class Server:
         cors_allowed_origins: which other origins are served: `"*"`, an origin, a list, a compiled pattern, a function; False: no check.
         cors_credentials, cors_methods, cors_allowed_headers, cors_max_age: what preflight answers say.
         cookie: None, a name, a dict or a function of the environ: a cookie with the session id.
-        per_message_deflate: whether WebSocket messages are compressed for clients that offer it; True, or a dict with `threshold` and zlib's settings.
+        per_message_deflate: whether WebSocket messages are compressed for clients that offer it; True, or a dict with `threshold` and
+            zlib's settings.
         allow_request: `f(environ)`: False, or `RequestRefused`, refuses a handshake.
         initial_packet: a message that follows the open packet.
         json_default: `f(value)` for what JSON has no form for.
@@ -199,7 +200,7 @@ class Server:
         backlog: int = 2048,
     ) -> Running:
         """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager."""
-        from .wsgi.embedded import EmbeddedServer      # not for those who have a web server
+        from .wsgi.embedded import EmbeddedServer  # not for those who have a web server
 
         driver = self.engine.start()
         kind: Literal["threads", "gevent"] = "gevent" if driver.name == "gevent" else "threads"
@@ -211,8 +212,9 @@ class Server:
     def close(self, timeout: float = 2.0) -> None:
         """End it all: every socket gets `"server shutting down"`, WebSockets are closed with 1001, waiting polls get an answer.
 
-        Clients are not told to stay away, so they reconnect to whoever serves next. Waits up to `timeout` seconds for the disconnect handlers, but
-        not for the one that it is called from. Requests that come later get 503. Idempotent; runs by itself when the process ends.
+        Clients are not told to stay away, so they reconnect to whoever serves next. Waits up to `timeout` seconds for the disconnect
+        handlers, but not for the one that it is called from. Requests that come later get 503. Idempotent; runs by itself when the
+        process ends.
         """
         with self._lock:
             if self._is_closed:

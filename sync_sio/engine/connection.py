@@ -15,22 +15,18 @@ that fails inside a broadcast, a ping time-out beside a close frame. Exactly one
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
-from ..config import EngineOptions
-from ..drivers.base import Driver, Lock, Timer, Waiter
+from ..drivers.base import Lock, Timer, Waiter
 from ..drivers.strand import Strand
 from ..errors import SlowConsumer
-from ..notices import Notices
 from ..protocol.parcel import Parcel
 from ..types import Environ
 from .events import Events, call_all
 from .listener import Receiver
 from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from .websocket import WebSocketTransport
+from .seams import DirectTransport, Home, RequestRecord, Transport
+from .state import CLOSED, CLOSING, OPEN, OPENING, WAIT, WhenFull
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,71 +36,6 @@ MAX_QUEUED_EVENTS: Final = 256
 """Events of one client that may wait for its handlers before it is no longer read; four times that ends it."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that `close()` waits for what was sent before to be taken."""
-
-
-class State(Enum):
-    OPENING = "opening"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class WhenFull(Enum):
-    """What `send_parcel` does when too much waits for this client."""
-
-    WAIT = "wait"
-    """Over half of `max_buffered_bytes`: the caller waits, at most `send_timeout`; then the client is closed and SlowConsumer raised."""
-    CLOSE = "close"
-    """Over the whole of it: the client is closed, the caller goes on. For broadcasts and control packets."""
-
-
-WAIT, CLOSE = WhenFull.WAIT, WhenFull.CLOSE
-OPENING, OPEN, CLOSING, CLOSED = State.OPENING, State.OPEN, State.CLOSING, State.CLOSED
-
-
-class Home(Protocol):
-    """The engine server, as its connections see it."""
-
-    options: EngineOptions
-    driver: Driver
-    notices: Notices
-
-    def pong(self, connection: Connection) -> None: ...
-
-    def forget(self, connection: Connection) -> None: ...
-
-
-class Transport(Protocol):
-    """How bytes reach the client now: polling or WebSocket."""
-
-    @property
-    def name(self) -> str: ...
-
-    def poke(self) -> None:
-        """Something waits in the outbox: see to it (lock held)."""
-        ...
-
-    def may_close(self) -> bool:
-        """Tell whether the client can be told of the end now, with nothing before it (lock held)."""
-        ...
-
-    def finish(self) -> None:
-        """Tell the client of the end, and let go of the descriptor (no lock held). Idempotent."""
-        ...
-
-
-class Candidate(Protocol):
-    """An upgrade in progress, as its WebSocket sees it (phase one)."""
-
-    def on_text(self, data: bytes) -> None: ...
-
-    def on_lost(self) -> None: ...
-
-
-class RequestRecord(Protocol):
-    """What is kept of the handshake request, in little memory."""
-
-    def expand(self) -> Environ: ...
 
 
 class Connection:
@@ -152,7 +83,7 @@ class Connection:
     protocol: Final = 4
     """The revision of Engine.IO that this client speaks."""
 
-    def __init__(self, home: Home, sid: str, record: RequestRecord, remote_address: str) -> None:
+    def __init__(self, home: Home[Connection], sid: str, record: RequestRecord, remote_address: str) -> None:
         self.home = home
         self.id = sid
         self.driver = home.driver
@@ -162,7 +93,7 @@ class Connection:
         self.remote_address = remote_address
         self.receiver: Receiver
         self.transport: Transport
-        self.direct: WebSocketTransport | None = None
+        self.direct: DirectTransport | None = None
         self.candidate: Transport | None = None
         self.outbox: Outbox | None = None
         self.corked = 0
@@ -215,7 +146,7 @@ class Connection:
     @overload
     def on(self, name: str) -> Callable[[F], F]: ...
     def on(self, name: str, listener: Any = None) -> Any:
-        """Call `listener` for `"message"(data)` (plain Engine.IO servers only), `"upgrade"(transport)` or `"close"(reason, description)`."""
+        """Call `listener` for `"upgrade"(transport)`, `"close"(reason, description)`; on plain Engine.IO servers `"message"(data)`."""
         return self._listeners().on(name, listener)
 
     @overload
@@ -329,7 +260,7 @@ class Connection:
                     if outbox is None and self.direct is not None and not self.corked:
                         self.direct.write(parcel)
                     else:
-                        self._append(parcel, CLOSE)
+                        self._append(parcel, WhenFull.CLOSE)
                     self._wake_sender()
                     return True
                 error = slow_consumer(0 if outbox is None else outbox.size, options.max_buffered_bytes, options.send_timeout)

@@ -25,7 +25,7 @@ from ..wsgi.environ import Request, compact
 from ..wsgi.takeover import CannotTake, Taken, hurry, may_take
 from .connection import Connection
 from .outbox import Outbox
-from .polling import BODY_HEADERS, PollingTransport, Ticket
+from .polling import PollingTransport, Ticket
 from .requests import (
     FORBIDDEN,
     Refusal,
@@ -35,6 +35,7 @@ from .requests import (
     check_session,
     check_transport,
 )
+from .responses import NO_STORE, PARKED, SWITCHED, Answer, cookie_value, for_old_browsers, header_lines, text_answer
 from .simple_websocket import SimpleWebSocketTransport, accept
 from .upgrade import Upgrade
 from .websocket import WebSocketTransport
@@ -47,16 +48,6 @@ logger = logging.getLogger("sync_sio.engine")
 RETRY_AFTER: Final = "5"
 _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_MSIE: Final = re.compile(r";MSIE|Trident/")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the web server shall answer."""
-
-    status: int
-    headers: HeaderList
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +145,7 @@ class Door:
         parcels = self._opening(connection, upgrades)
         headers = [*self._headers(request, cors, is_first=True), *self._cookie(request, connection)]
         server.opened(connection)
-        return _text(headers, b"\x1e".join([parcel.payload for parcel in parcels]))
+        return text_answer(headers, b"\x1e".join([parcel.payload for parcel in parcels]))
 
     def _open_websocket(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
         server = self._server
@@ -176,7 +167,7 @@ class Door:
             websocket.send_raw(first + frames)
         server.opened(connection)
         websocket.start()
-        return _SWITCHED
+        return SWITCHED
 
     def _open_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
         try:
@@ -200,7 +191,7 @@ class Door:
         self._server.driver.spawn(transport.write)
         transport.read()
         transport.end_of_call()
-        return _SWITCHED
+        return SWITCHED
 
     def _opening(self, connection: Connection, upgrades: list[str]) -> list[Parcel]:
         options = self._server.options
@@ -268,14 +259,14 @@ class Door:
         if got is None:
             return Answer(400, [*cors, ("Content-Length", "0")])
         if not isinstance(got, Ticket):
-            return _text(headers, got)
+            return text_answer(headers, got)
         try:
             taken = self._server.take(request.environ)
         except CannotTake as error:
             self._tell_no_takeover(str(error))
-            return _text(headers, polling.wait(got))
+            return text_answer(headers, polling.wait(got))
         polling.attach(got, taken.stream)
-        return _PARKED
+        return PARKED
 
     def _post(self, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
         connection = polling.connection
@@ -322,7 +313,7 @@ class Door:
         websocket.start()
         if not is_on:
             websocket.finish()
-        return _SWITCHED
+        return SWITCHED
 
     def _upgrade_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
         try:
@@ -348,9 +339,9 @@ class Door:
         """Return the headers of a session's response, with what the listeners made of them."""
         server = self._server
         if not server.events.has("headers") and not (is_first and server.events.has("initial_headers")):
-            return [*cors, _NO_STORE, *_for_old_browsers(request)]
+            return [*cors, NO_STORE, *for_old_browsers(request)]
         headers: dict[str, Any] = {}
-        for name, value in (*cors, _NO_STORE, *_for_old_browsers(request)):
+        for name, value in (*cors, NO_STORE, *for_old_browsers(request)):
             headers[name] = value
         for event in ("initial_headers", "headers") if is_first else ("headers",):
             for listener in server.events.take(event):
@@ -358,7 +349,7 @@ class Door:
                     listener(headers, request.environ)
                 except Exception:
                     logger.exception("a listener of %r failed", event)
-        return _lines(headers)
+        return header_lines(headers)
 
     def _cookie(self, request: Request, connection: Connection) -> HeaderList:
         cookie = self._server.options.cookie
@@ -368,7 +359,7 @@ class Door:
             cookie = cookie(request.environ)
         if isinstance(cookie, str):
             cookie = {"name": cookie}
-        return [("Set-Cookie", _cookie_value(connection.id, cookie))]
+        return [("Set-Cookie", cookie_value(connection.id, cookie))]
 
     def _refuse(self, request: Request, refusal: Refusal, cors: HeaderList) -> Answer:
         server = self._server
@@ -393,54 +384,13 @@ class Door:
         return Answer(503, [*cors, ("Retry-After", RETRY_AFTER), ("Content-Length", "0")])
 
     def _tell_no_takeover(self, reason: str) -> None:
-        self._server.notices.warn("takeover", "WebSocket is not possible on this web server, so clients poll and waiting polls hold a thread: %s", reason)
-
-
-_NO_STORE: Final = ("Cache-Control", "no-store")
-_SWITCHED: Final = Answer(101, [])
-"""What the web server is told of a socket that it has not any more."""
-_PARKED: Final = Answer(200, [("Content-Length", "0")])
-
-
-def _text(headers: HeaderList, body: bytes) -> Answer:
-    return Answer(200, [*headers, BODY_HEADERS, ("Content-Length", str(len(body)))], body)
+        self._server.notices.warn(
+            "takeover",
+            "no WebSocket is possible on this web server, so clients poll, and a poll that waits holds a thread: %s",
+            reason,
+        )
 
 
 def _is_shaken(request: Request) -> bool:
     """gevent-websocket's handler has answered 101 before the application is asked."""
     return request.environ.get("wsgi.websocket") is not None
-
-
-def _for_old_browsers(request: Request) -> HeaderList:
-    if _MSIE.search(request.header("User-Agent") or ""):
-        return [("X-XSS-Protection", "0")]
-    return []
-
-
-def _lines(headers: Mapping[str, Any]) -> HeaderList:
-    lines: HeaderList = []
-    for name, value in headers.items():
-        for line in value if isinstance(value, list | tuple) else (value,):
-            if any(character in f"{name}{line}" for character in "\r\n\0"):
-                logger.warning("a header listener set %r to %r: CR, LF and NUL are not possible, so it is left out", name, line)
-            else:
-                lines.append((str(name), str(line)))
-    return lines
-
-
-def _cookie_value(sid: str, cookie: Mapping[str, Any]) -> str:
-    settings = {"name": "io", "path": "/", "http_only": True, "same_site": "lax", "secure": False, "max_age": None, "domain": None, **cookie}
-    parts = [f"{settings['name']}={sid}"]
-    if settings["max_age"] is not None:
-        parts.append(f"Max-Age={int(settings['max_age'])}")
-    if settings["domain"]:
-        parts.append(f"Domain={settings['domain']}")
-    if settings["path"]:
-        parts.append(f"Path={settings['path']}")
-    if settings["http_only"] is not False:
-        parts.append("HttpOnly")
-    if settings["secure"]:
-        parts.append("Secure")
-    if settings["same_site"]:
-        parts.append(f"SameSite={str(settings['same_site']).capitalize()}")
-    return "; ".join(parts)

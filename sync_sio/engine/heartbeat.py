@@ -5,14 +5,12 @@ All delays are equal, so a dict in the order of insertion is a queue in the orde
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..drivers.base import Driver, Timer
 from ..protocol.parcel import Parcel
-from .connection import CLOSED, WhenFull
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .connection import Connection
+from .state import CLOSED, WhenFull
 
 MAX_SPACING: Final = 0.25
 """Seconds between two ticks at least, or an eightieth of the shorter delay: what falls due in between goes out together. So an idle server
@@ -93,7 +91,8 @@ class Heartbeat:
             due = _take_due(self._to_ping, now)
             for connection, when in due:
                 if connection.state is not CLOSED:
-                    # counted from when the ping was due, as ticks come a little late; not from long ago, as the process may have stood still
+                    # counted from when the ping was due, as ticks come a little late; not from long ago: a process may have
+                    # stood still
                     self._awaited[connection] = max(when, now - self._spacing) + self._timeout
         for connection, _ in due:
             connection.heard = connection.is_extended = False

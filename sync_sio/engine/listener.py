@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from ..drivers.base import Driver
-    from .connection import Connection
+from ..drivers.base import Driver
+
+C = TypeVar("C", contravariant=True)
+"""`Connection`, which stands above this file."""
 
 
 class Receiver(Protocol):
@@ -25,14 +26,14 @@ class Receiver(Protocol):
         ...
 
 
-class Listener(Protocol):
+class Listener(Protocol[C]):
     """The floor above the engine: `sockets.hub.Hub`, or what `EngineServer` has for users of its own."""
 
     def start(self, driver: Driver) -> None:
         """The runtime is known. Called before the first connection; in a fork's child again."""
         ...
 
-    def opened(self, connection: Connection) -> Receiver:
+    def opened(self, connection: C) -> Receiver:
         """A client is there. What is sent now follows the open packet."""
         ...
 

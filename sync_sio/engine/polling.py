@@ -7,18 +7,16 @@ The loop answers attached tickets, not the sender: a broadcast never pays for HT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..drivers.base import Driver, Stream, Waiter
-from ..protocol.engineio.payload import decode_payload
-from ..protocol.engineio.packet import EnginePacketError
 from ..errors import ProtocolError
+from ..protocol.engineio.packet import EnginePacketError
+from ..protocol.engineio.payload import decode_payload
 from ..protocol.http import response
 from ..types import HeaderList
-from .connection import CLOSED, CLOSING, OPEN, slow_consumer
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .connection import Connection, slow_consumer
+from .state import CLOSED, CLOSING, OPEN
 
 NOOP: Final = b"6"
 GOODBYE: Final = b"1"

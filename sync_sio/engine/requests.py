@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..config import EngineOptions
 from ..wsgi.environ import Request
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .connection import Connection
 
 TRANSPORT_UNKNOWN: Final = 0
 SESSION_UNKNOWN: Final = 1

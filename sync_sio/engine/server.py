@@ -29,11 +29,12 @@ from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
 from ..wsgi.takeover import Taken, take
-from .connection import Connection, State
+from .connection import Connection
 from .door import Door
 from .events import Events, call_all
 from .heartbeat import Heartbeat
 from .listener import Listener, Receiver
+from .state import CLOSED
 
 logger = logging.getLogger("sync_sio.engine")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,7 @@ class EngineServer:
         wsgi_app: WSGIApp | None = None,
         *,
         _options: EngineOptions | None = None,
-        _listener: Listener | None = None,
+        _listener: Listener[Connection] | None = None,
         _driver: Driver | None = None,
         _take: Callable[[Environ], Taken] = take,
         **options: Any,
@@ -88,7 +89,7 @@ class EngineServer:
         self.on_start: Callable[[], None] = _nothing
         """Runs when the runtime is known and everything below is ready."""
         self.take = _take
-        self._listener: Listener = PlainListener() if _listener is None else _listener
+        self._listener: Listener[Connection] = PlainListener() if _listener is None else _listener
         self._given_driver = _driver
         self._lock = native_lock()
         self._starting = native_rlock()
@@ -110,8 +111,8 @@ class EngineServer:
         """Call `listener` for one of these events; as a call or a decorator.
 
         `"connection"(connection)`: a client is there. `"connection_error"(error)`: a request was refused; `error.code`, `.message`,
-        `.context`, `.request`. `"initial_headers"(headers, environ)`: once per session, before its first response; `"headers"(headers, environ)`: before
-        every response of a session. Both change the dict: a list gives several lines.
+        `.context`, `.request`. `"initial_headers"(headers, environ)`: once per session, before its first response;
+        `"headers"(headers, environ)`: before every response of a session. Both change the dict: a list gives several lines.
         """
         return self.events.on(name, listener)
 
@@ -216,7 +217,7 @@ class EngineServer:
         """Its open packet is on its way: it lives from here on."""
         connection.open()
         self.heartbeat.opened(connection)
-        if connection.state is State.CLOSED:
+        if connection.state is CLOSED:
             self.forget(connection)         # lost between the two
             return
         if self.events.has("connection"):
@@ -272,7 +273,7 @@ class PlainReceiver:
 
 
 if TYPE_CHECKING:
-    _: type[Listener] = PlainListener
+    _: type[Listener[Connection]] = PlainListener
 
 
 def _reset_after_fork(server: EngineServer) -> None:

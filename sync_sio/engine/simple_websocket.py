@@ -6,7 +6,8 @@ library makes the handshake by itself: header listeners are not asked. Everythin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import Any, Final
 
 from ..drivers.base import Driver, Waiter
 from ..errors import ProtocolError
@@ -14,10 +15,9 @@ from ..protocol.engineio.packet import EnginePacketError
 from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..types import Environ
-from .connection import CLOSED, OPEN, Candidate, Connection
-
-if TYPE_CHECKING:
-    from .websocket import WebSocketTransport
+from .connection import Connection
+from .seams import Candidate, DirectTransport
+from .state import CLOSED, OPEN
 
 RAISE_AT_END: Final = {"gunicorn": StopIteration, "werkzeug": ConnectionResetError}
 """What ends the application call on these servers without a response in the middle of a WebSocket, and without noise."""
@@ -40,7 +40,7 @@ class SimpleWebSocketTransport:
     """One WebSocket of the library. The connection's lock guards `_waiter`, `_is_sending` and `_is_over`; the writer alone sends."""
 
     name: Final = "websocket"
-    direct: Final[WebSocketTransport | None] = None
+    direct: Final[DirectTransport | None] = None
 
     def __init__(self, connection: Connection, websocket: Any) -> None:
         self.connection = connection
@@ -113,10 +113,8 @@ class SimpleWebSocketTransport:
             waiter.wait()
 
     def _close(self) -> None:
-        try:
+        with suppress(Exception):           # it is closed
             self._websocket.close(self.connection.close_code or 1000)
-        except Exception:                   # it is closed
-            pass
 
     # -- reading: the web server's thread ----------------------------------------------------------------------------------------
 

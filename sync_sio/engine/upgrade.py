@@ -6,15 +6,14 @@ is one hold of the lock that says where the outbox drains to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from ..drivers.base import Timer
 from ..protocol.parcel import Parcel
-from .connection import CLOSED, CLOSING, Candidate, Connection, Transport
+from .connection import Connection
 from .polling import GOODBYE, PollingTransport
-
-if TYPE_CHECKING:
-    from .websocket import WebSocketTransport
+from .seams import Candidate, DirectTransport, Transport
+from .state import CLOSED, CLOSING
 
 PROBE_ANSWER: Final = Parcel.control(b"3probe")
 NOOP_INTERVAL: Final = 0.1
@@ -27,7 +26,7 @@ class Target(Transport, Protocol):
     upgrade: Candidate | None
 
     @property
-    def direct(self) -> WebSocketTransport | None:
+    def direct(self) -> DirectTransport | None:
         """What sends at once, if it can."""
         ...
 
@@ -37,7 +36,10 @@ class Target(Transport, Protocol):
 
 
 class Upgrade:
-    """One upgrade in progress. Its methods are called in phase one; `connection.candidate` (under the connection's lock) says whether it is still on."""
+    """One upgrade in progress. Its methods are called in phase one.
+
+    `connection.candidate`, under the connection's lock, says whether it is still on.
+    """
 
     __slots__ = ("connection", "is_probed", "polling", "ticker", "timeout", "websocket")
 

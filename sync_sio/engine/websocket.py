@@ -1,12 +1,13 @@
 """The WebSocket transport: frames in, parcels out, on a stream that the loop watches.
 
-In three roles, one after the other: `upgrade` set: a candidate, whose messages only the probe sees; then the connection's own; then `is_leaving`:
-it waits for the client's close frame, so that what we sent last is not lost to a reset.
+It has three roles, one after the other: with `upgrade` set it is a candidate, whose messages only the probe sees; then it is the
+connection's own; then, `is_leaving`, it waits for the client's close frame, so that what we sent last is not lost to a reset.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import Final
 
 from ..drivers.base import Driver, Stream
 from ..errors import ProtocolError
@@ -17,20 +18,19 @@ from ..protocol.websocket.deflate import Deflate
 from ..protocol.websocket.frames import (
     BINARY,
     CLOSE,
+    NO_CODE,
     PING,
     TEXT,
     FrameError,
-    NO_CODE,
     FrameReader,
     close_frame,
     parse_close,
     pong_frame,
 )
-from .connection import BUSY, CLOSED, OPEN, Candidate
+from .connection import BUSY, Connection
 from .outbox import FLUSH_BYTES, Outbox
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .seams import Candidate, DirectTransport
+from .state import CLOSED, OPEN
 
 READ_BYTES: Final = 66 * 1024
 """One read: a 64 KiB message with its heads fits."""
@@ -43,7 +43,21 @@ PONG_PACKET: Final = ord("3")
 class WebSocketTransport:
     """One WebSocket. The connection's lock guards writes, `is_armed` and the life of the stream; reading is the loop's."""
 
-    __slots__ = ("close_code", "connection", "deflate", "driver", "fd", "is_armed", "is_deaf", "is_leaving", "is_lost", "leftover", "reader", "stream", "upgrade")
+    __slots__ = (
+        "close_code",
+        "connection",
+        "deflate",
+        "driver",
+        "fd",
+        "is_armed",
+        "is_deaf",
+        "is_leaving",
+        "is_lost",
+        "leftover",
+        "reader",
+        "stream",
+        "upgrade",
+    )
 
     name: Final = "websocket"
 
@@ -121,7 +135,7 @@ class WebSocketTransport:
         self.send_raw(parcel.frames)
 
     @property
-    def direct(self) -> WebSocketTransport | None:
+    def direct(self) -> DirectTransport | None:
         """What `Connection.send_parcel` may write to at once."""
         return self
 
@@ -356,10 +370,8 @@ class WebSocketTransport:
             is_told = False
             if outbox is None or outbox.tail is None:
                 frame = close_frame(self.close_code if self.close_code is not None else connection.close_code)
-                try:
+                with suppress(OSError):
                     is_told = self.stream.send(frame) == len(frame)
-                except OSError:
-                    pass
             self.upgrade = None
             if is_told and not self.is_lost:
                 self.is_armed = False

@@ -38,7 +38,7 @@ class Ack:
 
     __slots__ = ("_lock", "_send", "requested")
 
-    def __init__(self, send: Callable[[tuple[Any, ...]], Callable[[], None]] | None, lock: Lock) -> None:
+    def __init__(self, send: Callable[[list[Any]], Callable[[], None]] | None, lock: Lock) -> None:
         self._send = send
         self._lock = lock
         self.requested = send is not None
@@ -52,7 +52,7 @@ class Ack:
         prepare = self._send
         if prepare is None:
             return
-        send = prepare(response)        # encoded first: what cannot be sent does not use up the answer
+        send = prepare(list(response))        # encoded first: what cannot be sent does not use up the answer
         with self._lock:
             if self._send is None:
                 return
@@ -60,11 +60,11 @@ class Ack:
         send()
 
 
-def as_response(result: Any) -> tuple[Any, ...]:
+def as_response(result: Any) -> list[Any]:
     """Return a handler's result as the arguments of its acknowledgement: exactly `tuple` means several."""
     if result is None:
-        return ()
-    return result if type(result) is tuple else (result,)
+        return []
+    return list(result) if type(result) is tuple else [result]
 
 
 def as_result(response: list[Any]) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..engine.connection import WhenFull
+from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
-from .dispatch import context_of, dispatch_early, report, start_on_strand
+from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
 from .handlers import Own, take_once
 from .leaving import leave
 from .middleware import GO_ON, LATER, Middleware, ask
@@ -16,6 +16,7 @@ from .socket import ADMITTED, CONNECTED, GONE, PENDING, Socket
 def admit(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
     """Start (a task of the strand). `middlewares`: those of the namespace as they are now, in the order in which they run."""
     context_of(socket).run(_Admission(socket, middlewares).walk, GO_ON)
+    drop_context_if_empty(socket)
 
 
 class _Admission:

@@ -8,7 +8,8 @@ from os import urandom
 from typing import Final
 
 from ..drivers.base import Timer
-from ..engine.connection import Connection, WhenFull
+from ..engine.connection import Connection
+from ..engine.state import WhenFull
 from ..errors import ProtocolError
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 from .admission import admit
@@ -85,12 +86,13 @@ class Demux:
                 raise ProtocolError(f"an event for {packet.namespace!r}, where this client is not connected")
             core = socket._core
             home = core.home
-            if core.state is not CONNECTED:
-                self._hold(socket, core, packet, size)
+            habit = home.habits.get(packet.data[0], home.other_habit)
+            if core.state is not CONNECTED and self._may_hold(core, packet, size):
+                pass
             elif core.is_ready and (home.concurrent or core.concurrent) and is_concurrent(core, packet.data[0]):
-                start_beside(core, dispatch_beside, socket, packet, home.habits.get(packet.data[0], home.other_habit), size)
-            else:
-                self._put(socket, core, packet, size)
+                start_beside(core, dispatch_beside, socket, packet, habit, size)
+            elif core.strand.put(dispatch if core.is_ready else dispatch_early, socket, packet, habit, size):
+                self._site.driver.run(core.strand)
         elif kind == ACK:
             if socket is None:
                 raise ProtocolError(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
@@ -106,25 +108,18 @@ class Demux:
             assert kind == CONNECT_ERROR
             raise ProtocolError("a CONNECT_ERROR from a client")
 
-    def _put(self, socket: Socket, core: Core, packet: Packet, size: int) -> None:
-        home = core.home
-        task = dispatch if core.is_ready else dispatch_early
-        if core.strand.put(task, socket, packet, home.habits.get(packet.data[0], home.other_habit), size):
-            self._site.driver.run(core.strand)
-
-    def _hold(self, socket: Socket, core: Core, packet: Packet, size: int) -> None:
-        """An event for a socket whose middleware runs: keep it until it is connected."""
+    def _may_hold(self, core: Core, packet: Packet, size: int) -> bool:
+        """Keep an event for a socket whose middleware runs, drop one for a socket that has left. False: it is connected now."""
         connection = self._connection
         with connection.lock:
-            if core.state is GONE:
-                return
-            if core.state is not CONNECTED:
+            if core.state is CONNECTED:
+                return False
+            if core.state is not GONE:
                 if core.held is None:
                     core.held = []
                 core.held.append((packet, size))
                 connection.on_queued(size)
-                return
-        self._put(socket, core, packet, size)
+            return True
 
     def _connect(self, packet: Packet, socket: Socket | None) -> None:
         if socket is not None and socket._core.state is not GONE:

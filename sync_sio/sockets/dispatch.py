@@ -25,7 +25,7 @@ def dispatch(socket: Socket, packet: Packet) -> None:
     """Run one event on the socket's strand, in the socket's context."""
     core = socket._core
     if not core.is_deaf:
-        (core.context or context_of(socket)).run(_receive, socket, core, packet)
+        (core.context or context_of(socket)).run(_check if core.middlewares else _handle, socket, core, packet)
 
 
 def dispatch_early(socket: Socket, packet: Packet) -> None:
@@ -42,7 +42,7 @@ def dispatch_beside(socket: Socket, packet: Packet) -> None:
     """Run a concurrent event, on a strand of its own and in a copy of the socket's context."""
     core = socket._core
     if not core.is_deaf:
-        _copied_context(socket).run(_receive, socket, core, packet)
+        _copied_context(socket).run(_check if core.middlewares else _handle, socket, core, packet)
 
 
 def answer(socket: Socket, number: int, response: list[Any]) -> None:
@@ -84,6 +84,14 @@ def is_concurrent(core: Core, event: Key) -> bool:
     return event in core.home.concurrent or (core.concurrent is not None and event in core.concurrent)
 
 
+def drop_context_if_empty(socket: Socket) -> None:
+    """Let go of a context in which nothing was set: most clients never have one, and it is a quarter of what they cost."""
+    core = socket._core
+    with core.connection.lock:
+        if core.context is not None and len(core.context) == 1:
+            core.context = None
+
+
 def context_of(socket: Socket) -> Context:
     """Return the context in which a socket's handlers run one after the other."""
     core = socket._core
@@ -104,11 +112,8 @@ def _copied_context(socket: Socket) -> Context:
 # -- an event -----------------------------------------------------------------------------------------------------------------
 
 
-def _receive(socket: Socket, core: Core, packet: Packet) -> None:
-    if core.middlewares:
-        _PacketChain(socket, packet).walk(GO_ON)
-    else:
-        _handle(socket, core, packet)
+def _check(socket: Socket, core: Core, packet: Packet) -> None:
+    _PacketChain(socket, packet).walk(GO_ON)
 
 
 def _handle(socket: Socket, core: Core, packet: Packet) -> None:
@@ -164,31 +169,29 @@ def run_handlers(
     try:
         if ack is not None:
             ack(*as_response(result))
-        else:
-            send_ack(core, parcel_of_ack(core, number, as_response(result)))
+        elif core.state is CONNECTED:
+            home = core.home
+            parcel = home.site.parcel(Packet(ACK, home.name, as_response(result), number))
+            core.connection.send_parcel(parcel, WAIT)
+    except SlowConsumer:
+        pass    # it has been closed, and the operator told: nobody here could do more about it
     except BaseException as error:          # the result cannot be encoded
         report(socket, error, event, args)
-
-
-def parcel_of_ack(core: Core, number: int, response: tuple[Any, ...]) -> Parcel:
-    home = core.home
-    return home.site.parcel(Packet(ACK, home.name, list(response), number))
-
-
-def send_ack(core: Core, parcel: Parcel) -> None:
-    """Send an acknowledgement, unless the client has left."""
-    if core.state is CONNECTED:
-        # a slow one has been closed, and the operator told: nobody here could do more about it
-        with suppress(SlowConsumer):
-            core.connection.send_parcel(parcel, WAIT)
 
 
 def _ack_for(socket: Socket, core: Core, number: int | None) -> Ack:
     return Ack(None if number is None else partial(_prepare_ack, core, number), core.connection.lock)
 
 
-def _prepare_ack(core: Core, number: int, response: tuple[Any, ...]) -> Callable[[], None]:
-    return partial(send_ack, core, parcel_of_ack(core, number, response))
+def _prepare_ack(core: Core, number: int, response: list[Any]) -> Callable[[], None]:
+    home = core.home
+    return partial(_send_ack, core, home.site.parcel(Packet(ACK, home.name, response, number)))
+
+
+def _send_ack(core: Core, parcel: Parcel) -> None:
+    if core.state is CONNECTED:
+        with suppress(SlowConsumer):        # as above
+            core.connection.send_parcel(parcel, WAIT)
 
 
 # -- our own events, and errors -----------------------------------------------------------------------------------------------

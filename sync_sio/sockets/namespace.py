@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final, TypeVar, overload
 
 from ..drivers.base import Habit, Lock
-from ..engine.connection import WhenFull
+from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
 from .admission import refuse

@@ -9,7 +9,8 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar, overload
 
 from ..drivers.base import Habit, Timer
 from ..drivers.strand import Strand
-from ..engine.connection import Connection, WhenFull
+from ..engine.connection import Connection
+from ..engine.state import WhenFull
 from ..errors import AckTimeout, Disconnected, SyncSioError
 from ..protocol.socketio.packet import EVENT, Packet
 from ..types import Environ

@@ -1,0 +1,82 @@
+"""What a connection asks of those around it: the server above, the transports below, an upgrade beside it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from ..config import EngineOptions
+from ..drivers.base import Driver
+from ..notices import Notices
+from ..protocol.parcel import Parcel
+from ..types import Environ
+
+C = TypeVar("C", contravariant=True)
+"""`Connection`, which stands above this file."""
+
+
+class Home(Protocol[C]):
+    """The engine server, as its connections see it."""
+
+    options: EngineOptions
+    driver: Driver
+    notices: Notices
+
+    def pong(self, connection: C) -> None: ...
+
+    def forget(self, connection: C) -> None: ...
+
+
+class Transport(Protocol):
+    """How bytes reach the client now: polling or WebSocket."""
+
+    @property
+    def name(self) -> str: ...
+
+    def poke(self) -> None:
+        """Something waits in the outbox: see to it (lock held)."""
+        ...
+
+    def may_close(self) -> bool:
+        """Tell whether the client can be told of the end now, with nothing before it (lock held)."""
+        ...
+
+    def finish(self) -> None:
+        """Tell the client of the end, and let go of the descriptor (no lock held). Idempotent."""
+        ...
+
+
+class DirectTransport(Transport, Protocol):
+    """A transport that writes at once: our own WebSocket. All but `on_readable` with the lock held."""
+
+    is_armed: bool
+    """Something is left, and the loop tells when there is room."""
+
+    def write(self, parcel: Parcel) -> None:
+        """Send a parcel; nothing waits before it. What does not fit is kept."""
+        ...
+
+    def drain(self) -> None:
+        """Send what waits, as far as it fits."""
+        ...
+
+    def read_again(self) -> None:
+        """The connection may be read again."""
+        ...
+
+    def on_readable(self) -> None:
+        """Read once (phase one)."""
+        ...
+
+
+class Candidate(Protocol):
+    """An upgrade in progress, as its WebSocket sees it (phase one)."""
+
+    def on_text(self, data: bytes) -> None: ...
+
+    def on_lost(self) -> None: ...
+
+
+class RequestRecord(Protocol):
+    """What is kept of the handshake request, in little memory."""
+
+    def expand(self) -> Environ: ...
