@@ -67,6 +67,10 @@ def native_sleep(seconds: float) -> None:
         time.sleep(seconds)
 
 
+def is_patched() -> bool:
+    return "gevent.monkey" in sys.modules and bool(sys.modules["gevent.monkey"].is_module_patched("time"))
+
+
 # -- journal ----------------------------------------------------------------------------------------------------------
 
 journals: dict[str, list[list[Any]]] = {}
@@ -396,9 +400,9 @@ def slow_concurrent(socket: Any, number: int, seconds: float) -> int:
 
 @io.event
 def block(socket: Any, seconds: float) -> str:
-    """Block as a database driver would: what `time.sleep` is in this process."""
+    """Block as a database driver would; where gevent is not patched in, such a driver must know gevent itself."""
     note("blocking", socket.id)
-    time.sleep(seconds)
+    (io.sleep if options.get("runtime") == "gevent" and not is_patched() else time.sleep)(seconds)
     return "awake"
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from .servers import Servers
 
@@ -46,14 +45,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A certificate for 127.0.0.1 that nobody trusts, as the environment of a server."""
-    openssl = shutil.which("openssl")
-    assert openssl, "the TLS tests need openssl: apt-get install openssl"
     directory: Path = tmp_path_factory.mktemp("certificate")
     certfile, keyfile = directory / "cert.pem", directory / "key.pem"
-    request = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    subprocess.run(
-        [openssl, "req", *request, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(keyfile), "-out", str(certfile)],
-        check=True,
-        capture_output=True,
-    )
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(keyfile)
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(certfile, append=number > 0)
     return {"LIVE_CERTFILE": str(certfile), "LIVE_KEYFILE": str(keyfile)}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .wire import Http
+from .wire import Ended, Http
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -74,7 +74,7 @@ class Server:
         while True:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.kind} ended with {self.process.returncode} before it served:\n{self.log[-4000:]}")
-            with contextlib.suppress(OSError), contextlib.closing(self.http(timeout=5.0)) as http:
+            with contextlib.suppress(OSError, Ended), contextlib.closing(self.http(timeout=5.0)) as http:
                 if http.request("GET", "/plain").status == 200:
                     return
             if time.monotonic() > deadline:

@@ -180,7 +180,7 @@ def test_an_emit_from_a_page_reaches_a_poll_that_waits(server: Server, closing: 
 
 
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
-@pytest.mark.parametrize("how", ["abort", "close"])
+@pytest.mark.parametrize("how", ["abort", "leave"])
 def test_a_client_that_breaks_off_is_noticed(server: Server, transport: str, how: str) -> None:
     client = socket_client(server, transport)
     if transport == "polling":

@@ -14,7 +14,7 @@ const source = await (await fetch(`${url}/socket.io/${name}`)).text();
 const { hostname, port, protocol } = new URL(url);
 const page = {
   XMLHttpRequest, WebSocket, setTimeout, clearTimeout, setInterval, clearInterval, console, ArrayBuffer, Uint8Array, TextDecoder, TextEncoder,
-  Blob, Promise, URL, btoa, atob, queueMicrotask, location: { hostname, port, protocol, href: url }, document: { cookie: "" }, navigator: {},
+  Blob, Promise, URL, btoa, atob, queueMicrotask, location: { hostname, port, protocol, host: `${hostname}:${port}`, href: url }, document: { cookie: "" }, navigator: {},
   addEventListener() {}, removeEventListener() {}, dispatchEvent() {},
 };
 page.window = page.self = page;
