@@ -64,6 +64,7 @@ class _Admission:
 
 def _walk_on(admission: _Admission, verdict: object) -> None:
     context_of(admission._socket).run(admission.walk, verdict)
+    drop_context_if_empty(admission._socket)
 
 
 def _enter_rooms(socket: Socket) -> bool:

@@ -56,7 +56,8 @@ class Namespace:
         self.handlers: Registry = {}
         self.server_handlers: Registry = {}
         self.concurrent: set[Key] = set()
-        self.middlewares: tuple[Middleware, ...] = ()
+        self._middlewares: list[Middleware] = []
+        self._admitted_middlewares: list[Middleware] = []
         self.error_listeners: list[Callable[..., Any]] = []
         self.habits: dict[Key, Habit] = {own: Habit() for own in Own}
         self.other_habit = Habit()
@@ -215,8 +216,7 @@ class Namespace:
         if fn is None:
             return lambda function: self.use(function, admitted=admitted)
         middleware = Middleware(check_function(fn, "use"), admitted)
-        with_it = (*self.middlewares, middleware)
-        self.middlewares = tuple(sorted(with_it, key=lambda each: each.is_admitted))     # a stable sort
+        (self._admitted_middlewares if admitted else self._middlewares).append(middleware)
         return fn
 
     def on_error(self, fn: F) -> F:
@@ -260,6 +260,11 @@ class Namespace:
                 socket._core.connection.send_parcel(parcel, CLOSE)
 
     # -- for the sockets ---------------------------------------------------------------------------------------------------
+
+    @property
+    def middlewares(self) -> tuple[Middleware, ...]:
+        """Those of now, in the order in which they run."""
+        return (*self._middlewares, *self._admitted_middlewares)
 
     def ack_number(self) -> int:
         with self._number_lock:
