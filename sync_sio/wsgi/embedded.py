@@ -91,11 +91,11 @@ class EmbeddedServer:
 
     def serve_forever(self) -> None:
         """Serve until `stop` is called, or, in the main thread, until SIGINT (Ctrl-C) or SIGTERM comes. Starts if that has not happened."""
-        if not self._is_started:
-            self.start()
         is_main = threading.current_thread() is threading.main_thread()
         try:
             with self._flavour.signals_end_it() if is_main else nullcontext():
+                if not self._is_started:
+                    self.start()
                 self._flavour.wait()
         finally:
             self.stop()
@@ -269,20 +269,20 @@ class _Gevent:
 
     def __init__(self, app: WSGIApp, files: _Files | None) -> None:
         import gevent.ssl
+        from gevent.event import Event
 
         self._app = app
         self._tls = _tls(gevent.ssl, files)
         self._server: Any = None
         self._thread = 0
         self._loop: Any = None
-        self._end: Any = None
+        self._end = Event()
 
     def start(self, host: str, port: int, backlog: int) -> int:
         import gevent
-        from gevent.event import Event
         from gevent.pywsgi import LoggingLogAdapter
 
-        self._thread, self._loop, self._end = get_ident(), gevent.get_hub().loop, Event()
+        self._thread, self._loop = get_ident(), gevent.get_hub().loop
         options = {} if self._tls is None else {"ssl_context": self._tls}
         # what it logs are clients that send garbage
         log = LoggingLogAdapter(logger, logging.DEBUG)

@@ -163,7 +163,8 @@ def test_bodies_of_every_kind_on_one_connection(client: Client, site: Site) -> N
     assert client.headers["content-length"] == "5" and client.headers["date"].endswith("GMT")
     assert request(client, "/length") == (200, b"hello")
     assert request(client, "/stream") == (200, b"one two")
-    assert client.headers["transfer-encoding"] == "chunked" and site.closed == ["stream"]
+    assert client.headers["transfer-encoding"] == "chunked"
+    wait_for(lambda: site.closed == ["stream"])
     assert request(client, "/write") == (200, b"written returned")
     assert request(client, "/empty") == (204, b"")
     assert "content-length" not in client.headers
