@@ -228,7 +228,7 @@ class Server:
         self._hub.close("server shutting down")
         engine.shut_down()
         self._hub.wait_until_told(timeout)
-        engine.driver.stop(max(0.0, deadline - engine.driver.now()))
+        engine.stop(max(0.0, deadline - engine.driver.now()))
 
     def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
         """Run `fn(*args)` beside everything else, on a thread or greenlet of its own, whichever is right.

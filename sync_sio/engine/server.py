@@ -84,7 +84,7 @@ class EngineServer:
         self.heartbeat: Heartbeat
         self.is_started = False
         self.is_closed = False
-        self.on_exit: Callable[[], None] = self.close
+        self.on_exit: Callable[[], None] = self.stop
         """Runs when the process ends. The server that is built on this one closes itself first."""
         self.on_start: Callable[[], None] = _nothing
         """Runs when the runtime is known and everything below is ready."""
@@ -183,6 +183,12 @@ class EngineServer:
         if self.is_started:
             self.heartbeat.stop()
 
+    def stop(self, timeout: float = 2.0) -> None:
+        """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs by itself when the process ends."""
+        self.shut_down()
+        if self.is_started:
+            self.driver.stop(timeout)
+
     def reset(self) -> None:
         """Start afresh in the child of a fork: the clients stay with the parent."""
         self._lock = native_lock()
@@ -253,6 +259,12 @@ class PlainListener:
 
     def opened(self, connection: Connection) -> Receiver:
         return PlainReceiver(connection)
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs by itself when the process ends."""
+        self.shut_down()
+        if self.is_started:
+            self.driver.stop(timeout)
 
     def reset(self) -> None:
         pass
