@@ -54,15 +54,16 @@ class Pool:
         if wanted > 0:
             self.wake(wanted)
 
-    def wake(self, count: int) -> None:
-        """Call up to `count` threads, new ones if need be."""
+    def wake(self, count: int) -> int:
+        """Call up to `count` threads, new ones if need be. Returns how many were there to be called."""
         with self._mutex:
-            for _ in range(count):
+            for number in range(count):
                 if self._idle:
                     self._waking += 1
                     self._idle.pop().baton.release()
                 elif not self.start_thread():
-                    return
+                    return number
+        return count
 
     def start_thread(self, *args: Any) -> bool:
         """Start one more thread. False: there are enough, or there can be none."""

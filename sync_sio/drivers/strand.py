@@ -198,10 +198,16 @@ class Strand:
     def uncork(self, cork: int) -> None:
         """Let go what the turn of thread `cork` has gathered, if it still does: it blocks."""
         flow = self.flow
+        trouble = None
         with flow.lock:
             if flow.corked == cork:
                 flow.corked = 0
-                flow.uncork()
+                try:
+                    flow.uncork()
+                except Exception as error:
+                    trouble = error
+        if trouble is not None:
+            self._broken(trouble)
 
     def _end(self, tasks: list[Task], done: int, size: int, cork: int) -> bool:
         flow = self.flow
@@ -215,10 +221,16 @@ class Strand:
             # there for ever
             if not tasks:
                 self._tasks = None
-            if cork and flow.corked == cork:
-                flow.corked = 0
-                flow.uncork()
-            flow.on_worked(done, size)
+            try:
+                if cork and flow.corked == cork:
+                    flow.corked = 0
+                    flow.uncork()
+                flow.on_worked(done, size)
+                trouble = None
+            except Exception as error:      # a bug below, which may not end the thread that reads for everybody
+                trouble = error
+        if trouble is not None:
+            self._broken(trouble)
         del spent
         return bool(tasks)
 
@@ -227,6 +239,9 @@ class Strand:
         if self._is_worked:
             complain(f"{self!r} of {self.flow!r} is worked twice at a time")
         self._is_worked = True
+
+    def _broken(self, error: Exception) -> None:
+        _log.error("connection %s: sending what was gathered failed", getattr(self.flow, "id", "?"), exc_info=error)
 
     def _failed(self, fn: Callable[..., object]) -> None:
         """The wall: whatever a task raises ends no thread of ours, `sys.exit()` included."""

@@ -236,14 +236,17 @@ class ThreadsDriver:
                         if not pool.park(worker, self._is_wanted):
                             return
                         continue
-                    worker.strand = strand
-                    has_more = strand.work()
-                    worker.strand = None
-                    if has_more:
-                        pool.give(strand)
-                        pool.nudge()
+                    self._work(worker, strand)
         finally:
             self._workers.pop(worker.ident, None)
+
+    def _work(self, worker: Worker, strand: Strand) -> None:
+        worker.strand = strand
+        has_more = strand.work()
+        worker.strand = None
+        if has_more:
+            self._pool.give(strand)
+            self._pool.nudge()
 
     def _is_wanted(self) -> bool:
         return not self._has_finished and not self._standby.locked()
@@ -279,7 +282,7 @@ class ThreadsDriver:
         self._rouse()
 
     def _stand_by(self, worker: Worker) -> bool:
-        """Watch the leader until the lead is ours: True. False: all is over."""
+        """Watch the leader until the lead is ours: True. False: this role was given up."""
         loop, pool = self.loop, self._pool
         loop.has_standby = True
         last = -1
@@ -293,8 +296,14 @@ class ThreadsDriver:
                 return False
             count = loop.turn_count
             if pool.jobs:
-                pool.wake(len(pool.jobs))       # those that were called may all be blocked
                 quiet = 0
+                if not pool.wake(len(pool.jobs)) and len(pool.threads) <= 2:
+                    # the system has no thread for us: we are the pool for a while, and the leader only reads
+                    loop.has_standby = False
+                    self._standby.release()
+                    with suppress(IndexError):
+                        self._work(worker, pool.jobs.popleft())
+                    return False
             if count == last or count == self._announced or self._is_stopping:
                 if loop.lead.acquire(False):
                     # offered since the last look, or longer than a handler said: somebody is in a turn and does not come back

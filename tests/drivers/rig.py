@@ -212,7 +212,10 @@ class CountingStream:
 
     def send(self, data: bytes) -> int:
         self.writes += 1
-        return self.stream.send(data)
+        try:
+            return self.stream.send(data)
+        except ConnectionError:
+            return 0                    # the far end has hung up, which reading will tell
 
 
 class Client:
@@ -248,7 +251,7 @@ class Client:
 
     def uncork(self) -> None:
         out, self.out = self.out, []
-        if out:
+        if out and not self.discarded:
             self.stream.send(b"".join(out))
 
     def on_queued(self, size: int) -> None:
@@ -261,7 +264,7 @@ class Client:
 
     def send(self, data: bytes) -> None:
         with self.lock:
-            if self.stream is None:
+            if self.discarded:
                 return
             if self.corked and self.corked == self.driver.ident():
                 self.out.append(data)
@@ -293,8 +296,8 @@ class Client:
     def on_writable(self) -> None: ...
 
     def on_discarded(self) -> None:
-        self.discarded += 1
         with self.lock:
+            self.discarded += 1
             self.stream.close()
         self.gone.set()
 
