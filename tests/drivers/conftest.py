@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from sync_sio.drivers.locks import DEBUG, breaches
 
 from .rig import Rig, make_rig, running

@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 from sync_sio.drivers.base import Habit
 from sync_sio.drivers.strand import Strand
 
@@ -160,7 +161,9 @@ def test_a_handler_may_wait_for_its_own_clients_next_message(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_a_task_that_raises_is_logged_once_and_the_next_runs(rig: Rig, error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_that_raises_is_logged_once_and_the_next_runs(
+    rig: Rig, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     def handler(client: Client, data: bytes) -> None:
         if data == b"e":
             raise error("an error of the user's")

@@ -14,6 +14,7 @@ gevent = pytest.importorskip("gevent")
 
 from gevent._hub_local import get_hub_if_exists  # noqa: E402
 from gevent.monkey import get_original  # noqa: E402
+
 from sync_sio.drivers.greenlets import MAX_PARKED, GreenletsDriver  # noqa: E402
 from sync_sio.drivers.locks import breaches  # noqa: E402
 

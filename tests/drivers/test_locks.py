@@ -6,6 +6,7 @@ import _thread
 from collections.abc import Iterator
 
 import pytest
+
 from sync_sio.drivers import locks
 from sync_sio.drivers.locks import DebugLock, assert_none_held, breaches, get_ident, native_lock, native_rlock
 

@@ -24,7 +24,10 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", {files}]))
 """
 
 
-@pytest.mark.parametrize("before", ["", "import sync_sio.drivers.threads, sync_sio.drivers.greenlets"], ids=["patched first", "imported first"])
+OURS = "import sync_sio.drivers.threads, sync_sio.drivers.greenlets"
+
+
+@pytest.mark.parametrize("before", ["", OURS], ids=["patched first", "imported first"])
 def test_the_contract_holds_in_a_monkey_patched_process(before: str) -> None:
     files = ", ".join(repr(str(HERE / name)) for name in ("test_contract.py", "test_greenlets.py", "test_locks.py"))
     environ = {**os.environ, "SYNC_SIO_TEST_RUNTIMES": "gevent", "SYNC_SIO_DEBUG": "1", "PYTHONPATH": str(ROOT)}

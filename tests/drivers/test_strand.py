@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 from sync_sio.drivers.base import Habit
 from sync_sio.drivers.locks import breaches, native_lock
 from sync_sio.drivers.strand import BUDGET, FIRST_PENALTY, WINDOW, Strand, Worker, catch

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from sync_sio.drivers.base import Habit
 from sync_sio.drivers.locks import allocate_lock, breaches, get_ident
 from sync_sio.drivers.loop import Loop
@@ -350,6 +351,7 @@ def test_a_system_without_more_threads_serves_with_those_it_has(
     assert sum("cannot start a thread" in record.getMessage() for record in caplog.records) <= 1
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_child_of_a_fork_starts_anew_and_the_parent_goes_on(rig: ThreadsRig) -> None:
     client = Client(rig, echo).start()
     client.far.send(b"x")
