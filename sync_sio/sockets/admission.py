@@ -1,4 +1,8 @@
-"""How a socket comes: middleware → rooms → CONNECT → connection handlers, all on its strand, before any event of its client."""
+"""How a socket comes: middleware → rooms → CONNECT → connection handlers, before any event of its client.
+
+Users' code runs on the socket's strand. Without middleware the reader itself connects the socket: a client is not kept waiting
+because handlers of others use up the pool.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,17 @@ from .middleware import GO_ON, LATER, Middleware, ask
 from .socket import ADMITTED, CONNECTED, GONE, PENDING, Socket
 
 
-def admit(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
-    """Start (a task of the strand). `middlewares`: those of the namespace as they are now, in the order in which they run."""
+def admit(socket: Socket) -> None:
+    """Start (phase one), with the middleware that the namespace has now."""
+    core = socket._core
+    middlewares = core.home.middlewares
+    if middlewares:
+        start_on_strand(core, _begin, socket, middlewares, Own.MIDDLEWARE)
+    elif _enter_rooms(socket):
+        _connect(socket)
+
+
+def _begin(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
     context_of(socket).run(_Admission(socket, middlewares).walk, GO_ON)
     drop_context_if_empty(socket)
 
@@ -59,7 +72,7 @@ class _Admission:
             _connect(socket)
 
     def _resume(self, verdict: object) -> None:
-        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.CONNECTION)
+        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)
 
 
 def _walk_on(admission: _Admission, verdict: object) -> None:
@@ -84,13 +97,31 @@ def _connect(socket: Socket) -> None:
             return
         held, core.held = core.held, None
         timer, core.timer = core.timer, None
+        is_free = False
+        if home.server_handlers.get("connection"):
+            is_free = core.strand.put(_greet, socket, None, home.habits[Own.CONNECTION])
+        else:
+            core.is_ready = True
         for packet, size in held or ():
             connection.on_worked(1, size)
-            core.strand.put(dispatch_early, socket, packet, home.habits.get(packet.data[0], home.other_habit), size)
+            habit = home.habits.get(packet.data[0], home.other_habit)
+            is_free = core.strand.put(dispatch_early, socket, packet, habit, size) or is_free
     if timer is not None:
         timer.cancel()
     connection.send_parcel(home.site.parcel(Packet(CONNECT, home.name, {"sid": socket.id})), WhenFull.CLOSE)
     core.client.joined()
+    if is_free:
+        home.site.driver.run(core.strand)       # not before CONNECT went out
+
+
+def _greet(socket: Socket, nothing: None) -> None:
+    context_of(socket).run(_run_connection_handlers, socket)
+    drop_context_if_empty(socket)
+
+
+def _run_connection_handlers(socket: Socket) -> None:
+    core = socket._core
+    home = core.home
     for handler in tuple(home.server_handlers.get("connection", ())):
         if handler.is_once and not take_once(home.server_handlers, "connection", handler):
             continue

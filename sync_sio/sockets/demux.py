@@ -147,7 +147,7 @@ class Demux:
         if is_closed:
             home.rooms.remove(sid)      # the connection was closed while its CONNECT was read
             return
-        start_on_strand(core, admit, socket, home.middlewares, Own.CONNECTION)
+        admit(socket)
 
     def _other(self, namespace: str) -> Socket | None:
         return self._others.get(namespace) if self._others is not None else None

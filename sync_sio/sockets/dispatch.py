@@ -277,7 +277,7 @@ class _PacketChain:
         fire(self._socket, Own.ERROR, (verdict,))
 
     def _resume(self, verdict: object) -> None:
-        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.CONNECTION)
+        start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)
 
 
 def _walk_on(chain: _PacketChain, verdict: object) -> None:

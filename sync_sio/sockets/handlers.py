@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from types import FunctionType, MethodType
-from typing import Any, Final, TypeVar, overload
+from functools import lru_cache
+from types import CodeType, FunctionType, MethodType
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from ..errors import WrongArguments
 from ..protocol.socketio.packet import RESERVED_EVENTS
@@ -20,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 EventName = str | int
 
 ANY_NUMBER: Final = 1 << 30
+_ASYNC: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MARK: Final = "__sync_sio_events__"
 
 
@@ -30,8 +32,9 @@ class Own(Enum):
     DISCONNECTING = "disconnecting"
     DISCONNECT = "disconnect"
     ERROR = "error"
+    MIDDLEWARE = "middleware"
     ANSWER = "answer"
-    """No event: under this key the driver learns about acknowledgement callbacks."""
+    """No events: under these keys the driver learns about middleware and about acknowledgement callbacks."""
 
 
 _OWN: Final[dict[EventName, Own]] = {"disconnecting": Own.DISCONNECTING, "disconnect": Own.DISCONNECT, "error": Own.ERROR}
@@ -62,6 +65,8 @@ def check_emitted(event: object) -> None:
 
 def check_function(fn: object, where: str) -> Callable[..., Any]:
     """Return `fn` if it can be registered. Raises TypeError when it cannot be called, or is async."""
+    if type(fn) is FunctionType and not fn.__code__.co_flags & _ASYNC:
+        return fn       # closures are registered for each client: inspect would take most of the time of a connect
     if not callable(fn):
         raise TypeError(f"{where}: {fn!r} cannot be called, a function is wanted")
     call = getattr(type(fn), "__call__", None)      # noqa: B004  # it is callable; is its __call__ async?
@@ -70,8 +75,7 @@ def check_function(fn: object, where: str) -> Callable[..., Any]:
     return fn
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
+class _Parameters(NamedTuple):
     """What a callable takes: the names of what can be given by position, how many of them must be, and the rest."""
 
     positional: tuple[str, ...]
@@ -82,24 +86,58 @@ class _Parameters:
     required_keywords: tuple[str, ...]
 
 
-def _parameters(fn: Callable[..., Any]) -> _Parameters | None:
-    """Look at the outermost callable. None: it has no signature (some written in C)."""
+class _Shape(NamedTuple):
+    """What a handler takes of a client: so many arguments, and an `ack` at that position (-1: by name) or none."""
+
+    low: int
+    high: int
+    takes_ack: bool
+    ack_at: int
+
+
+_ANYTHING: Final = _Shape(0, ANY_NUMBER, False, -1)
+
+
+def _shape(fn: Callable[..., Any], given: int, ack: str) -> _Shape:
+    """Look at the outermost callable, less the first `given` parameters. Raises TypeError when it cannot be a handler."""
     plain = fn.__func__ if type(fn) is MethodType else fn
-    if type(plain) is FunctionType:
-        # Closures are registered once per client: inspect.signature would cost a hundred times as much
-        code = plain.__code__
-        names, count = code.co_varnames, code.co_argcount
-        keywords = names[count : count + code.co_kwonlyargcount]
-        given = plain.__kwdefaults__ or {}
-        skipped = 0 if plain is fn else 1
-        return _Parameters(
-            names[skipped:count],
-            max(0, code.co_posonlyargcount - skipped),
-            max(0, count - len(plain.__defaults__ or ()) - skipped),
-            bool(code.co_flags & inspect.CO_VARARGS),
-            keywords,
-            tuple(name for name in keywords if name not in given),
-        )
+    try:
+        if type(plain) is FunctionType:
+            defaults, keyword_defaults = plain.__defaults__, plain.__kwdefaults__
+            return _shape_of_code(
+                plain.__code__,
+                len(defaults) if defaults else 0,
+                tuple(keyword_defaults) if keyword_defaults else (),
+                0 if plain is fn else 1,
+                given,
+                ack,
+            )
+        parameters = _parameters(fn)
+        return _ANYTHING if parameters is None else _fit(parameters, given, ack)
+    except TypeError as error:
+        raise TypeError(f"{fn!r} {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _shape_of_code(
+    code: CodeType, defaults: int, keyword_defaults: tuple[str, ...], bound: int, given: int, ack: str
+) -> _Shape:
+    # Closures are registered for each client, and share their code: inspect.signature takes a hundred times as long
+    names, count = code.co_varnames, code.co_argcount
+    keywords = names[count : count + code.co_kwonlyargcount]
+    parameters = _Parameters(
+        names[bound:count],
+        max(0, code.co_posonlyargcount - bound),
+        max(0, count - defaults - bound),
+        bool(code.co_flags & inspect.CO_VARARGS),
+        keywords,
+        tuple(name for name in keywords if name not in keyword_defaults),
+    )
+    return _fit(parameters, given, ack)
+
+
+def _parameters(fn: Callable[..., Any]) -> _Parameters | None:
+    """The same for whatever is no plain function. None: it has no signature (some that are written in C)."""
     try:
         parameters = inspect.signature(fn, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
@@ -114,6 +152,23 @@ def _parameters(fn: Callable[..., Any]) -> _Parameters | None:
         tuple(p.name for p in by_keyword),
         tuple(p.name for p in by_keyword if p.default is p.empty),
     )
+
+
+def _fit(parameters: _Parameters, given: int, ack: str) -> _Shape:
+    if len(parameters.positional) < given and not parameters.takes_more:
+        raise TypeError("takes no argument: the first one that it gets is the socket")
+    names = parameters.positional[given:]
+    low, high, ack_at = max(0, parameters.required - given), len(names), -1
+    if ack in names:
+        ack_at = names.index(ack)
+        high -= 1
+        low -= ack_at < low
+        if ack_at < parameters.positional_only - given:
+            low = max(low, ack_at)      # it can only be given by position, so what comes before it must be there
+    missing = [name for name in parameters.required_keywords if name != ack]
+    if missing:
+        raise TypeError(f"has keyword-only parameters that nobody gives: {', '.join(missing)}; `ack` is the only one")
+    return _Shape(low, ANY_NUMBER if parameters.takes_more else high, ack_at >= 0 or ack in parameters.keywords, ack_at)
 
 
 class Handler:
@@ -134,31 +189,7 @@ class Handler:
         self.takes_socket = takes_socket
         self.is_once = is_once
         self.is_concurrent = is_concurrent
-        self.takes_ack = False
-        self.ack_at = -1
-        self.low, self.high = 0, ANY_NUMBER
-        parameters = _parameters(fn)
-        if parameters is not None:
-            self._look_at(parameters, 1 if takes_socket else 0, "ack" if may_ack else "")
-
-    def _look_at(self, parameters: _Parameters, given: int, ack: str) -> None:
-        names = parameters.positional[given:]
-        if len(parameters.positional) < given and not parameters.takes_more:
-            raise TypeError(f"{self.fn!r} takes no argument: the first one that it gets is the socket")
-        low, high = max(0, parameters.required - given), len(names)
-        if ack in names:
-            self.takes_ack = True
-            self.ack_at = names.index(ack)
-            high -= 1
-            low -= self.ack_at < low
-            if self.ack_at < parameters.positional_only - given:
-                low = max(low, self.ack_at)     # it can only be given by position, so what comes before it must be there
-        elif ack in parameters.keywords:
-            self.takes_ack = True
-        missing = [name for name in parameters.required_keywords if name != ack]
-        if missing:
-            raise TypeError(f"{self.fn!r} has keyword-only parameters that nobody gives: {', '.join(missing)}; `ack` is the only one")
-        self.low, self.high = low, ANY_NUMBER if parameters.takes_more else high
+        self.low, self.high, self.takes_ack, self.ack_at = _shape(fn, 1 if takes_socket else 0, "ack" if may_ack else "")
 
     def call_with_ack(self, socket: object, args: list[Any], ack: Callable[..., None]) -> None:
         """Call a function that wants `ack`."""

@@ -74,6 +74,9 @@ class Home(Deliverer, Protocol):
     error_listeners: list[Callable[..., Any]]
 
     @property
+    def middlewares(self) -> tuple[Middleware, ...]: ...
+
+    @property
     def server(self) -> Any: ...
 
     @property
@@ -385,7 +388,7 @@ class Socket:
         """
         if fn is None:
             return lambda function: self.on(event, function, concurrent=concurrent)
-        self._add(event, check_function(fn, f"socket.on({event!r})"), is_concurrent=concurrent)
+        self._add(event, check_function(fn, "socket.on"), is_concurrent=concurrent)
         return fn
 
     @overload
@@ -396,7 +399,7 @@ class Socket:
         """The same for the next event of this name only."""
         if fn is None:
             return lambda function: self.once(event, function)
-        self._add(event, check_function(fn, f"socket.once({event!r})"), is_once=True)
+        self._add(event, check_function(fn, "socket.once"), is_once=True)
         return fn
 
     def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
