@@ -98,11 +98,12 @@ async function breaks(ada, lin) {
   await ada.press("#text", "Enter"); // offline: nothing is lost and nothing is sent
   assert.equal(await ada.inputValue("#text"), "Still there?");
   await ask("start", "back");
-  for (const page of [ada, lin]) {
+  // Both at once: the notice goes away by itself.
+  await Promise.all([ada, lin].map(async (page) => {
     await seen(page, "#notice.good", "Back online");
     await seen(page, "#title", "garden"); // the room was kept
     await seen(page, "#who", "2 people here");
-  }
+  }));
   await ada.press("#text", "Enter");
   await seen(lin, ".line:not(.mine) p", "Still there?");
 }
