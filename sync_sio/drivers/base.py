@@ -218,7 +218,10 @@ class Driver(Protocol):
         ...
 
     def stop(self, timeout: float) -> None:
-        """End the loop and our threads, waiting at most `timeout` seconds; what is posted is run first. Idempotent."""
+        """End the loop and our threads, waiting at most `timeout` seconds; what is posted is run first. Idempotent, and for good.
+
+        Never waits for the turn that it is called from. What is posted afterwards is not run; `discard` still is seen to.
+        """
         ...
 
     def abandon(self) -> None:

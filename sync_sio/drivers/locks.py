@@ -49,6 +49,11 @@ _held: dict[int, list[DebugLock]] = {}
 """By thread: its debug locks. Each list is touched by its own thread only."""
 
 
+if DEBUG and hasattr(os, "register_at_fork"):
+    # what other threads held is nobody's in the child, and their numbers are used again
+    os.register_at_fork(after_in_child=_held.clear)
+
+
 class DebugLock:
     """A native re-entrant lock that knows its rules."""
 

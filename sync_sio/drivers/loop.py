@@ -241,8 +241,14 @@ class Loop:
     def has_posts(self) -> bool:
         return bool(self._posts)
 
+    def abandon(self) -> None:
+        """Close it in the child of a fork. The poll set is shared with the parent: nothing is taken out of it."""
+        self.is_closed = True
+        self._poller.close()
+        self._bell.abandon()
+
     def close(self) -> None:
-        """Give poller and bell back, with the lead held or in the child of a fork. Nothing is done for what is watched."""
+        """Give poller and bell back, with the lead held. Nothing is done for what is watched."""
         if not self.is_closed:
             self.is_closed = True
             self._watched.pop(self._bell.fd, None)

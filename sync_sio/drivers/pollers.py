@@ -119,6 +119,11 @@ class Bell:
 
     def on_discarded(self) -> None: ...
 
+    def abandon(self) -> None:
+        """Close it in the child of a fork, where another thread of the parent's may hold the lock for ever."""
+        self._mutex = native_rlock()
+        self.close()
+
     def close(self) -> None:
         with self._mutex:
             if self._is_closed:

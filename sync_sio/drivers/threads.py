@@ -199,7 +199,7 @@ class ThreadsDriver:
     def abandon(self) -> None:
         loop = self._loop
         if loop is not None:
-            loop.close()
+            loop.abandon()
         self._starting = native_rlock()
         self._renew()
 

@@ -383,6 +383,30 @@ def test_an_abandoned_driver_closes_its_own_descriptors_only(rig: ThreadsRig) ->
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_lock_that_another_thread_held_at_the_fork_blocks_no_child() -> None:
+    """What a child finds: locks that nobody will ever release."""
+    driver = ThreadsDriver()
+    rig = ThreadsRig(driver)
+    held = driver.waiter()
+    driver.loop.post(print, ())
+
+    def hold() -> None:
+        driver.loop._bell._mutex.acquire()
+        driver.loop._watching.acquire()
+        driver._starting.acquire()
+        driver._pool._mutex.acquire()
+        held.set()
+
+    rig.thread(hold)()
+    assert held.wait(PATIENCE)
+    driver.abandon()
+    client = Client(rig, echo).start()
+    client.far.send(b"x")
+    assert client.far.recv(1) == b"x"
+    client.close()
+    driver.stop(PATIENCE)
+
+
 def test_a_process_with_a_driver_that_serves_ends_by_itself() -> None:
     """All threads are daemons, and none is started when the interpreter shuts down."""
     code = """
