@@ -21,7 +21,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
@@ -118,7 +118,7 @@ class InterleaveLock:
         place = "/".join(self._code.co_filename.split("/")[-2:])
         return f"<lock made at {place}:{self._line}{owner}>"
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1, place: FrameType | None = None) -> bool:
         schedule = self._schedule
         if schedule.is_over:
             return True
@@ -128,7 +128,7 @@ class InterleaveLock:
             return True
         if me.held is not None:
             schedule.fail(BrokenRule(f"{me.name} holds {me.held!r} and takes {self!r}: locks are leaves"))
-        schedule.point("lock")
+        schedule.point("lock", sys._getframe(1) if place is None else place)
         deadline = schedule.now + timeout if timeout >= 0 else None
         while self._owner is not None:
             if not blocking:
@@ -141,7 +141,7 @@ class InterleaveLock:
         self._owner = me
         self._count = 1
         me.held = self
-        schedule.point("locked")
+        schedule.point("")
         return True
 
     def release(self) -> None:
@@ -159,10 +159,10 @@ class InterleaveLock:
             waiting, self._waiting = self._waiting, []
             for task in waiting:
                 schedule.wake(task)
-        schedule.point("unlock")
+        schedule.point("")
 
     def __enter__(self) -> bool:
-        return self.acquire()
+        return self.acquire(place=sys._getframe(1))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -403,7 +403,10 @@ class InterleaveDriver:
         self.start_if_needed()
         timer = InterleaveTimer(self, fn, args)
         timer.alarm = self.schedule.alarm(self.schedule.now + delay, self._fall_due, timer)
-        self.timers.add(timer)
+        if self._has_finished:
+            timer.cancel()
+        else:
+            self.timers.add(timer)
         self.schedule.point("later")
         return timer
 
@@ -473,7 +476,7 @@ class InterleaveDriver:
 
     def _run_post(self) -> None:
         fn, args = self._posts.popleft()
-        self.schedule.trace.append(("loop", self.schedule.now, f"runs {getattr(fn, '__qualname__', fn)}"))
+        self.schedule.note(f"runs {getattr(fn, '__qualname__', fn)}")
         fn(*args)
 
     def _run_timer(self) -> None:
@@ -483,7 +486,7 @@ class InterleaveDriver:
         if fn is not None:
             timer.fn = None
             timer.args = ()
-            self.schedule.trace.append(("loop", self.schedule.now, f"runs {getattr(fn, '__qualname__', fn)}"))
+            self.schedule.note(f"runs {getattr(fn, '__qualname__', fn)}")
             fn(*args)
 
     # -- Driver: turns and threads ---------------------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, ClassVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-TRACE_LENGTH = 60
-MAX_STEPS = 100_000
+TRACE_LENGTH = 80
+MAX_STEPS = 200_000
 MAX_SECONDS = 3_600.0
 START = 1_000.0
 
@@ -94,6 +95,9 @@ class Alarm:
 class Schedule:
     """One run. `run(fn)` runs `fn` as the main task, and everything that it starts, until `fn` has returned."""
 
+    active: ClassVar[Schedule | None] = None
+    """The one that runs."""
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = random.Random(seed)
@@ -109,7 +113,7 @@ class Schedule:
         self.failure: BaseException | None = None
         self.tasks: list[Task] = []
         self.ready: list[Task] = []
-        self.trace: deque[tuple[str, float, str]] = deque(maxlen=TRACE_LENGTH)
+        self.trace: deque[tuple[str, float, str, CodeType | None, int]] = deque(maxlen=TRACE_LENGTH)
         self.current: Task
         self._alarms: list[Alarm] = []
         self._alarm_count = 0
@@ -138,6 +142,7 @@ class Schedule:
         """Run it all; raise what went wrong."""
         self._hub = getcurrent()
         main = self.start("main", fn, *args)
+        Schedule.active = self
         try:
             while not main.ended and self.failure is None:
                 task = self._next()
@@ -147,6 +152,7 @@ class Schedule:
                 raise self.failure
         finally:
             self._end()
+            Schedule.active = None
 
     def fail(self, error: BaseException) -> None:
         """End the schedule with an error, from within a task; does not return."""
@@ -190,10 +196,11 @@ class Schedule:
 
     # -- points --------------------------------------------------------------------------------------------------------------
 
-    def point(self, what: str) -> None:
-        """Let chance say whether another task goes on here."""
+    def point(self, what: str, place: FrameType | None = None) -> None:
+        """Let chance say whether another task goes on here. `what` and `place` are for `story`, "" for what is not worth telling."""
         me = self.current
-        self.trace.append((me.name, self.now, what))
+        if what:
+            self.note(what, place)
         self.steps += 1
         ready = self.ready
         if self.steps > MAX_STEPS and not self.is_over:
@@ -210,13 +217,20 @@ class Schedule:
         ready.append(me)
         self._switch(self._next())
 
+    def note(self, what: str, place: FrameType | None = None) -> None:
+        """Remember what happens, for `story`."""
+        if place is None:
+            self.trace.append((self.current.name, self.now, what, None, 0))
+        else:
+            self.trace.append((self.current.name, self.now, what, place.f_code, place.f_lineno))
+
     def block(self, what: object, deadline: float | None = None) -> bool:
         """Stop the current task until somebody wakes it (True) or the time has come (False)."""
         if self.is_over:
             raise GreenletExit
         me = self.current
         self.steps += 1
-        self.trace.append((me.name, self.now, f"waits for {what}"))
+        self.note(f"waits for {what}")
         me.waits_for = what
         me.was_late = False
         if deadline is not None:
@@ -329,8 +343,9 @@ class Schedule:
         """Tell the last points: who, when, what."""
         lines = []
         last = ""
-        for name, when, what in self.trace:
+        for name, when, what, code, line in self.trace:
             who = name if name != last else ""
-            lines.append(f"  {when - START:9.3f}  {who:<18} {what}")
+            where = "" if code is None else f" in {code.co_name} ({'/'.join(code.co_filename.split('/')[-2:])}:{line})"
+            lines.append(f"  {when - START:9.3f}  {who:<18} {what}{where}")
             last = name
         return "\n".join(lines)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from sync_sio.testing.interleave import InterleaveDriver, ScheduleFailed, explore, replay
+from sync_sio.testing.interleave import InterleaveDriver, InterleaveWaiter, ScheduleFailed, explore, replay
 from sync_sio.testing.schedule import BrokenRule, Deadlock, Livelock
 
 Scenario = Callable[[InterleaveDriver], None]
@@ -64,7 +64,7 @@ class Queue:
         self.lock = driver.lock()
         self.is_broken = is_broken
         self.items: list[int] = []
-        self.sleeper = None
+        self.sleeper: InterleaveWaiter | None = None
 
     def put(self, item: int) -> None:
         with self.lock:
@@ -90,7 +90,12 @@ class Queue:
 def wake_up(driver: InterleaveDriver, is_broken: bool) -> None:
     queue = Queue(driver, is_broken)
     taken: list[int] = []
-    driver.run_all(lambda: [queue.put(n) for n in range(3)], lambda: taken.extend(queue.take() for _ in range(3)))
+
+    def put() -> None:
+        for number in range(3):
+            queue.put(number)
+
+    driver.run_all(put, lambda: taken.extend(queue.take() for _ in range(3)))
     assert taken == [0, 1, 2]
 
 
@@ -127,7 +132,7 @@ def test_the_failure_names_the_seed_and_tells_who_waits_for_what_and_the_last_po
     text = str(failure)
     assert f"seed {failure.seed} of broken failed" in text
     assert "waits for a waiter" in text
-    assert "the last points:" in text and "unlock" in text
+    assert "the last points:" in text and "lock in put (schedules/test_interleave.py:" in text
 
 
 def test_three_thousand_schedules_take_about_a_second() -> None:
@@ -191,7 +196,12 @@ def test_nobody_waits_in_phase_one() -> None:
 
 def test_a_step_that_keeps_its_lock_fails() -> None:
     def scenario(driver: InterleaveDriver) -> None:
-        driver.post(driver.lock().acquire)
+        lock = driver.lock()
+
+        def keep() -> None:
+            lock.acquire()
+
+        driver.post(keep)
         driver.settle()
 
     assert "has ended and still holds" in str(fails(scenario))
@@ -211,8 +221,11 @@ def test_user_code_may_not_run_with_a_lock_or_in_phase_one() -> None:
 
 
 def test_what_is_raised_in_phase_one_fails_the_schedule() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
     def scenario(driver: InterleaveDriver) -> None:
-        driver.post(lambda: 1 / 0)
+        driver.post(fail)
         driver.settle()
 
     assert isinstance(fails(scenario).__cause__, ZeroDivisionError)

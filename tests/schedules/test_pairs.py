@@ -166,8 +166,13 @@ def disconnect(scene: Scene) -> None:
 
 def io_close(scene: Scene) -> None:
     """The server is closed."""
-    scene.world.is_closed = True
-    scene.world.io.close()
+    world = scene.world
+    world.is_closed = True
+    begun = scene.driver.now()
+    world.io.close(timeout=2.0)
+    if scene.pair.count("io.close") == 1 and scene.driver.now() < begun + 2.0:
+        for sid, story in world.story.items():
+            assert story[-1][0] == "disconnect", f"close() has returned, and the handlers of {sid} have not: {story}"
 
 
 def join(scene: Scene) -> None:

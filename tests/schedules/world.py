@@ -13,11 +13,12 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sync_sio import Server
 from sync_sio.drivers import locks
+from sync_sio.engine.connection import Connection
 from sync_sio.errors import Disconnected
 from sync_sio.sockets.socket import Socket
 from sync_sio.testing.interleave import InterleaveDriver
@@ -85,6 +86,7 @@ def repeatable(driver: InterleaveDriver) -> Iterator[None]:
         replace(sys.modules[module], "native_lock", driver.lock)
     for registration in ("_close_at_exit", "_reset_after_fork"):
         replace(sys.modules["sync_sio.engine.server"], registration, lambda server: None)
+    replace(sys.modules["sync_sio.sockets.demux"], "urandom", driver.schedule.random.randbytes)
     replace(Socket, "__hash__", lambda socket: zlib.crc32(socket.id.encode()))      # sets of sockets are iterated over
     locks.breaches.clear()
     try:
@@ -102,6 +104,8 @@ class World:
         self.chance = driver.schedule.chance
         self.clients: list[Client] = []
         self.sockets: dict[str, Socket] = {}
+        self.ends: dict[str, int] = {}
+        """By engine session id: how often its connection has said that it is closed."""
         self.story: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         """By socket id: what happened to it, in order."""
         self.heard: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -114,9 +118,7 @@ class World:
         self.io = Server(_driver=driver, _take=self._take, **options)
         self.io.engine.generate_id = self._new_id
         self.io.on("connection", self._connected)
-        guard, self.io.engine._lock = self.io.engine._lock, nullcontext()
         self.io.engine.start()
-        self.io.engine._lock = guard
 
     def _new_id(self, environ: Environ) -> str:
         self._ids += 1
@@ -135,6 +137,7 @@ class World:
         story.append(("connection",))
         self.sockets[socket.id] = socket
         heard = self.heard
+        self._watch(socket.conn)
 
         @socket.on("msg")
         def msg(sender: str, number: int) -> int:
@@ -154,6 +157,14 @@ class World:
             self.driver.assert_user_code_may_run()
             story.append(("disconnect", reason))
 
+    def _watch(self, connection: Connection) -> None:
+        if connection.id not in self.ends:
+            self.ends[connection.id] = 0
+
+            @connection.on("close")
+            def close(reason: str, description: object) -> None:
+                self.ends[connection.id] += 1
+
     def client(self, name: str, sizes: tuple[int, int] = (4096, 256)) -> Client:
         client = Client(self, name, sizes)
         self.clients.append(client)
@@ -161,6 +172,8 @@ class World:
 
     def end(self) -> None:
         """Let everybody go, wait until all is over, and check that nothing is left and nobody was forgotten."""
+        for client in self.clients:
+            client.check_told()
         for client in self.clients:
             client.vanish()
         self.driver.sleep(LONG_ENOUGH)
@@ -175,6 +188,16 @@ class World:
             socket = self.sockets[sid]
             assert not socket.connected
             assert not socket.rooms, f"{sid} is still in {socket.rooms}"
+            check_empty(socket.conn)
+        # 0: it had ended before its connection handler, which listens, was run
+        assert all(count <= 1 for count in self.ends.values()), f"'close' came so often: {self.ends}"
+
+
+def check_empty(connection: Connection) -> None:
+    """What a connection counts is what there is: nothing, in the end."""
+    names = ("queued", "queued_bytes", "owed_acks", "corked", "outbox", "senders", "candidate")
+    counts = {name: getattr(connection, name) for name in names}
+    assert not any(counts.values()), f"{connection!r} still has {counts}"
 
 
 def run(driver: InterleaveDriver, scenario: Callable[[World], None], **options: Any) -> None:
@@ -209,7 +232,10 @@ class Client:
         self.by_websocket: dict[str, list[int]] = defaultdict(list)
         """By sender: the numbers that its events brought, in the order of arrival."""
         self.acked: list[Any] = []
+        self.refusals: list[str] = []
         self.is_mute = False
+        self.hold = False
+        """It reads nothing for a while."""
         self.is_closed = False
         """The connection is over, as far as this client can see."""
         self.is_left = False
@@ -300,10 +326,14 @@ class Client:
     def connect_by_polling(self) -> None:
         body = self.get()
         assert body is not None and body[0] == "0", body
-        self.sid = json.loads(body[1:])["sid"]
+        self.take_open(body)
         assert self.post("40")
         while not self.socket_id:
             self.take_payload(self.get())
+        self.driver.settle()
+
+    def take_open(self, body: str) -> None:
+        self.sid = json.loads(body[1:])["sid"]
 
     def connect_by_websocket(self) -> None:
         self.transport = "websocket"
@@ -331,7 +361,6 @@ class Client:
         """Open a WebSocket for this session and probe it. False: the server closed it, or refused."""
         try:
             candidate = WebSocketEnd(self)
-            candidate.is_candidate = True
             candidate.send("2probe")
             answer = candidate.read_message()
         except (ConnectionError, EOFError):
@@ -344,17 +373,19 @@ class Client:
 
     def switch(self) -> None:
         """Send the upgrade packet on the WebSocket that was probed, after what is being posted; read from it from now on."""
-        while self._is_posting:
-            self.driver.sleep(0.01)
         candidate = self.candidate
         if candidate is None:
             return
+        while self._is_posting:
+            self.driver.sleep(0.01)
+        self._is_posting = True     # what is to be sent meanwhile comes after the upgrade packet
         self.transport = "websocket"
         self.ws = candidate
-        candidate.is_candidate = False
         with suppress(ConnectionError):
             candidate.send("5")
+        self._is_posting = False
         candidate.start_reading()
+        self._send_outgoing()
 
     # -- what comes and goes -------------------------------------------------------------------------------------------------
 
@@ -383,7 +414,8 @@ class Client:
     def _take_message(self, message: str, transport: str) -> None:
         kind, rest = message[0], message[1:]
         if kind == "0":
-            self.socket_id = json.loads(rest)["sid"]
+            if rest[0] == "{":
+                self.socket_id = json.loads(rest)["sid"]
         elif kind == "1":
             self.is_left = True
         elif kind == "2":
@@ -394,12 +426,17 @@ class Client:
                 self.send(f"43{rest[:at]}[{number}]")
         elif kind == "3":
             self.acked.append(json.loads(rest[rest.index("[") :]))
+        elif kind == "4":
+            self.refusals.append(json.loads(rest[rest.index("{") :])["message"])
         else:
             raise AssertionError(message)
 
     def send(self, packet: str) -> None:
         """Send a packet the way that a client does: over its WebSocket, or in the next POST, one at a time."""
         self._outgoing.append(packet)
+        self._send_outgoing()
+
+    def _send_outgoing(self) -> None:
         if self._is_posting:
             return
         self._is_posting = True
@@ -434,12 +471,22 @@ class Client:
                 else:
                     end.close()
 
+    def check_told(self) -> None:
+        """Whose connection has ended was told so: no GET waits for ever, no WebSocket stays open."""
+        if self.has_vanished or self.sid in self.world.io.engine.connections:
+            return
+        assert not self.polls, f"{self.name}: a GET waits for an answer, and the connection has ended"
+        for ws in (self.ws, self.candidate):
+            if ws is not None:
+                is_told = ws.end.is_closed or ws.end.inward.has_ended or ws.end.inward.data
+                assert is_told, f"{self.name}: the connection has ended, its WebSocket is open"
+
     def go_on(self) -> None:
         """Do what a client does when nothing special happens: poll, or read."""
         if self.has_vanished:
             return
         self.keeps_polling = True
-        if self.transport == "polling" and not self.polls and not self.is_closed:
+        if self.transport == "polling" and not self.hold and not self.polls and not self.is_closed:
             self.poll_in_background()
 
     def received(self, sender: str) -> list[int]:
@@ -460,7 +507,6 @@ class WebSocketEnd:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.is_candidate = False
         self.is_over = False
         self._is_read = False
         self._buffer = b""
@@ -526,6 +572,8 @@ class WebSocketEnd:
         return 2, int.from_bytes(self._buffer[2:4], "big")
 
     def _more(self) -> None:
+        while self.client.hold:
+            self.client.driver.sleep(0.5)
         data = self.end.read()
         if not data:
             raise EOFError
