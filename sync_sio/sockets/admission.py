@@ -10,11 +10,12 @@ from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
+from .core import ADMITTED, CONNECTED, GONE, PENDING
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
 from .handlers import Own, take_once
 from .leaving import leave
 from .middleware import GO_ON, LATER, Middleware, ask
-from .socket import ADMITTED, CONNECTED, GONE, PENDING, Socket
+from .socket import Socket
 
 
 def admit(socket: Socket) -> None:

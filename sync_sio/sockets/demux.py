@@ -13,12 +13,13 @@ from ..engine.state import WhenFull
 from ..errors import ProtocolError
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 from .admission import admit
+from .core import CONNECTED, GONE, Core
 from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_concurrent, start_beside, start_on_strand, tell_error
 from .handlers import Own
 from .leaving import leave
 from .namespace import Namespace
 from .site import Site
-from .socket import CONNECTED, GONE, Core, Socket
+from .socket import Socket
 
 _INVALID_NAMESPACE: Final = {"message": "Invalid namespace"}
 

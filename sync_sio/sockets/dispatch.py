@@ -14,9 +14,10 @@ from ..errors import SlowConsumer, SyncSioError, WrongArguments
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
 from .acks import Ack, Callback, as_response
+from .core import CONNECTED, Core, on_strand_of
 from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
-from .socket import CONNECTED, WAIT, Core, Socket, on_strand_of
+from .socket import WAIT, Socket
 
 # -- tasks --------------------------------------------------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol, TypeVar
 from ..drivers.base import Driver
 from ..engine.connection import Connection
 from ..protocol.socketio.packet import PacketParser
+from .core import CONNECTED, on_strand_of
 from .demux import Demux
 from .handlers import check_function, take_once
 from .leaving import leave
 from .namespace import Namespace
 from .site import Site
-from .socket import CONNECTED, on_strand_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..drivers.base import Timer
 from ..errors import Disconnected
 from .acks import Callback, Pending
+from .core import CONNECTED, GONE, Core, State
 from .dispatch import context_of, fire, start_on_strand
 from .handlers import Own
-from .socket import CONNECTED, GONE, Core, Socket, State
+from .socket import Socket
 
 
 def leave(socket: Socket, reason: str, description: object = None, *, drop_events: bool = False) -> State | None:

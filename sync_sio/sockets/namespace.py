@@ -12,6 +12,7 @@ from ..errors import ConnectRefused
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
 from .admission import refuse
 from .broadcast import BroadcastOperator
+from .core import ADMITTED, PENDING
 from .handlers import (
     EventName,
     Handler,
@@ -31,7 +32,7 @@ from .leaving import leave
 from .middleware import Middleware
 from .rooms import EVERYBODY, Rooms, Target
 from .site import Site
-from .socket import ADMITTED, PENDING, Socket
+from .socket import Socket
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

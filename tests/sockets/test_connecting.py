@@ -46,6 +46,17 @@ def test_connection_handlers_run_after_the_reply(world: World, name: str) -> Non
     assert client.said() == ['2["welcome"]']
 
 
+def test_without_middleware_the_reader_answers_so_that_a_full_pool_keeps_nobody_waiting(world: World) -> None:
+    seen: list[str] = []
+    world.main.on("connection", lambda socket: seen.append("connected"))
+    client = world.client()
+    client.say_only("0")
+    (socket,) = world.main
+    assert socket.connected and len(client.said()) == 1 and seen == []
+    world.driver.work()
+    assert seen == ["connected"]
+
+
 def test_an_event_that_is_pipelined_behind_connect_reaches_what_the_connection_handler_registers(world: World) -> None:
     seen: list[str] = []
 
