@@ -303,8 +303,8 @@ class Server:
         return self.sockets.register(handlers)
 
     def on_error(self, fn: F) -> F:
-        """Call `fn(error, socket, event, args)` once for each handler that fails."""
-        return self.sockets.on_error(fn)
+        """Call `fn(error, socket, event, args)` once for each handler that fails, in whichever namespace."""
+        return self._hub.on_error(fn)
 
     @overload
     def use(self, fn: F, *, admitted: bool = False) -> F: ...

@@ -75,6 +75,10 @@ class Candidate(Protocol):
 
     def on_lost(self) -> None: ...
 
+    def stop(self) -> None:
+        """This WebSocket is closed: keep no timers for it."""
+        ...
+
 
 class RequestRecord(Protocol):
     """What is kept of the handshake request, in little memory."""

@@ -184,7 +184,7 @@ class EngineServer:
             self.heartbeat.stop()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs by itself when the process ends."""
+        """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs when the process ends, too."""
         self.shut_down()
         if self.is_started:
             self.driver.stop(timeout)
@@ -259,12 +259,6 @@ class PlainListener:
 
     def opened(self, connection: Connection) -> Receiver:
         return PlainReceiver(connection)
-
-    def stop(self, timeout: float = 2.0) -> None:
-        """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs by itself when the process ends."""
-        self.shut_down()
-        if self.is_started:
-            self.driver.stop(timeout)
 
     def reset(self) -> None:
         pass

@@ -65,6 +65,8 @@ class SimpleWebSocketTransport:
         with self.connection.lock:
             self._is_over = True
             self.poke()
+        if self.upgrade is not None:
+            self.upgrade.stop()
 
     def send_control(self, parcel: Parcel) -> None:
         self._control.append(parcel)

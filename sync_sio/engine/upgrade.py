@@ -41,13 +41,14 @@ class Upgrade:
     `connection.candidate`, under the connection's lock, says whether it is still on.
     """
 
-    __slots__ = ("connection", "is_probed", "polling", "ticker", "timeout", "websocket")
+    __slots__ = ("connection", "is_over", "is_probed", "polling", "ticker", "timeout", "websocket")
 
     def __init__(self, connection: Connection, polling: PollingTransport, websocket: Target) -> None:
         self.connection = connection
         self.polling = polling
         self.websocket = websocket
         self.is_probed = False
+        self.is_over = False
         self.ticker: Timer | None = None
         self.timeout: Timer | None = None
 
@@ -61,6 +62,7 @@ class Upgrade:
                 connection.candidate = websocket
         if is_on:
             self.timeout = connection.driver.later(connection.home.options.upgrade_timeout, self.abandon)
+            self._stop_if_over()
         return is_on
 
     def on_text(self, data: bytes) -> None:
@@ -83,7 +85,7 @@ class Upgrade:
         with self.connection.lock:
             if self.connection.candidate is self.websocket:
                 self.connection.candidate = None
-        self._stop()
+        self.stop()
         if self.websocket.upgrade is not None:
             self.websocket.finish()
 
@@ -91,8 +93,15 @@ class Upgrade:
         if self.connection.candidate is self.websocket:
             self.polling.nudge()
             self.ticker = self.connection.driver.later(NOOP_INTERVAL, self._tick)
+            self._stop_if_over()
 
-    def _stop(self) -> None:
+    def _stop_if_over(self) -> None:
+        if self.is_over:
+            self.stop()                     # it ended while the timer was made
+
+    def stop(self) -> None:
+        """Cancel the timers, those that are just made included. Any thread; idempotent."""
+        self.is_over = True
         for timer in (self.ticker, self.timeout):
             if timer is not None:
                 timer.cancel()
@@ -114,7 +123,7 @@ class Upgrade:
                         websocket.poke()
                     elif connection.state is CLOSING:
                         connection.drained()
-        self._stop()
+        self.stop()
         if is_done:
             self.polling.release(GOODBYE)
             connection.fire("upgrade", websocket)

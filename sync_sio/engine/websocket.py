@@ -372,10 +372,12 @@ class WebSocketTransport:
                 frame = close_frame(self.close_code if self.close_code is not None else connection.close_code)
                 with suppress(OSError):
                     is_told = self.stream.send(frame) == len(frame)
-            self.upgrade = None
+            upgrade, self.upgrade = self.upgrade, None
             if is_told and not self.is_lost:
                 self.is_armed = False
                 self.driver.set_interest(self, True, False)
+        if upgrade is not None:
+            upgrade.stop()
         if is_told and not self.is_lost:
             self.driver.later(LINGER, self.driver.discard, self)
         else:
