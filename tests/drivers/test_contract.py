@@ -22,7 +22,7 @@ def test_what_comes_is_handled(rig: Rig) -> None:
     client.far.send(b"a")
     assert client.far.recv(1) == b"a"
     client.close()
-    assert client.queued == client.queued_bytes == 0
+    rig.until(lambda: client.queued == client.queued_bytes == 0)
 
 
 def test_events_of_one_strand_run_in_order_and_one_at_a_time(rig: Rig) -> None:
