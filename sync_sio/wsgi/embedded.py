@@ -6,7 +6,6 @@ gevent it is gevent's pywsgi. Its connections can be taken over like any other s
 
 from __future__ import annotations
 
-import _thread
 import errno
 import logging
 import selectors
@@ -17,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from types import FrameType
 from typing import Any, Final, Literal, Protocol
 
 from ..drivers.locks import get_ident
@@ -92,13 +90,13 @@ class EmbeddedServer:
     def serve_forever(self) -> None:
         """Serve until `stop` is called, or, in the main thread, until SIGINT (Ctrl-C) or SIGTERM comes. Starts if that has not happened."""
         is_main = threading.current_thread() is threading.main_thread()
-        try:
-            with self._flavour.signals_end_it() if is_main else nullcontext():
+        with self._flavour.ending(is_main) as wait:
+            try:
                 if not self._is_started:
                     self.start()
-                self._flavour.wait()
-        finally:
-            self.stop()
+                wait()
+            finally:
+                self.stop()
 
     def stop(self) -> None:
         """Accept nothing more, let requests in progress end, close what is left, within a second. Any thread, idempotent.
@@ -118,9 +116,9 @@ class EmbeddedServer:
 class _Flavour(Protocol):
     def start(self, host: str, port: int, backlog: int) -> int: ...
 
-    def wait(self) -> None: ...
-
-    def signals_end_it(self) -> AbstractContextManager[None]: ...
+    def ending(self, on_signals: bool) -> AbstractContextManager[Callable[[], object]]:
+        """Get ready for the end, by `stop` or by a signal; the context is the function that waits for it."""
+        ...
 
     def stop(self) -> None: ...
 
@@ -155,9 +153,8 @@ class _Threads:
         self._environ: Environ = {}
         self._connections: set[HttpConnection] = set()
         self._is_stopping = False
-        # A plain lock as an event: a signal handler may release it at any moment, which threading.Event does not allow.
-        self._end = _thread.allocate_lock()
-        self._end.acquire()
+        self._end: socket.socket | None = None
+        """While somebody waits for the end: a byte here tells it."""
 
     def start(self, host: str, port: int, backlog: int) -> int:
         listener = socket.create_server(
@@ -183,21 +180,14 @@ class _Threads:
         self._acceptor.start()
         return bound
 
-    def wait(self) -> None:
-        if not self._is_stopping:
-            self._end.acquire()
-
     @contextmanager
-    def signals_end_it(self) -> Iterator[None]:
-        def end(number: int, frame: FrameType | None) -> None:
-            self._wake()
-
-        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def ending(self, on_signals: bool) -> Iterator[Callable[[], object]]:
+        waiting, self._end = socket.socketpair()
+        with waiting, self._end, _signals_to(self._end) if on_signals else nullcontext():
+            try:
+                yield lambda: self._is_stopping or waiting.recv(1)
+            finally:
+                self._end = None
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -215,11 +205,10 @@ class _Threads:
             time.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
-        self._wake()
-
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # it is released already
-            self._end.release()
+        end = self._end
+        if end is not None:
+            with suppress(OSError):  # it is full of signals, or nobody waits any more
+                end.send(b"x")
 
     def _accept_all(self) -> None:
         assert self._listener is not None and self._bell is not None
@@ -261,6 +250,24 @@ class _Threads:
             self._connections.discard(connection)
 
 
+@contextmanager
+def _signals_to(end: socket.socket) -> Iterator[None]:
+    """Send a byte there for each SIGINT and SIGTERM.
+
+    The C part of the handler does it. Waiting for a lock that a handler releases would be simpler, but a signal that comes between
+    the interpreter's last look at signals and that wait would not be seen until the next one.
+    """
+    end.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    wakeup = signal.set_wakeup_fd(end.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 # --- gevent
 
 
@@ -290,16 +297,14 @@ class _Gevent:
         self._server.start()
         return int(self._server.server_port)
 
-    def wait(self) -> None:
-        self._end.wait()
-
     @contextmanager
-    def signals_end_it(self) -> Iterator[None]:
+    def ending(self, on_signals: bool) -> Iterator[Callable[[], object]]:
         import gevent
 
-        watchers = [gevent.signal_handler(number, self._end.set) for number in (signal.SIGINT, signal.SIGTERM)]
+        numbers = (signal.SIGINT, signal.SIGTERM) if on_signals else ()
+        watchers = [gevent.signal_handler(number, self._end.set) for number in numbers]
         try:
-            yield
+            yield self._end.wait
         finally:
             for watcher in watchers:
                 watcher.cancel()

@@ -169,9 +169,9 @@ def _any_python_server(environ: Environ) -> _Found:
         kind = type(environ.get("wsgi.input")).__name__
         raise CannotTake(f"{name} keeps its sockets to itself (wsgi.input is a {kind}): use a server such as gunicorn")
     sock = reader.raw._sock
-    # When a write fails, those of wsgiref's family leave out the access line and `close()` of the response; pywsgi logs a wrong status.
-    is_talkative = name.startswith(("WSGIServer/", "gevent/"))
-    return _Found(name, sock, lambda: _buffered(reader, sock), is_talkative=is_talkative)
+    # When a write fails, those of wsgiref's family leave out the access line and `close()` of the response, pywsgi logs a wrong
+    # status, and cheroot tries again when its buffers are collected, which Python 3.13 reports.
+    return _Found(name, sock, lambda: _buffered(reader, sock), is_talkative=True)
 
 
 _SERVERS: Final[dict[str, Callable[[Environ], _Found]]] = {

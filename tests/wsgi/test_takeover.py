@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import socket
 import time
 from typing import Any
 
 import pytest
 
-from sync_sio.wsgi.takeover import CannotTake, may_take, take
+from sync_sio.wsgi.takeover import CannotTake, hurry, may_take, take
 from tests.wsgi.conftest import Launch
 from tests.wsgi.servers import Server
 
@@ -158,3 +159,11 @@ def test_a_socket_of_an_unknown_kind_is_refused() -> None:
 def test_a_foreign_websocket_library_is_named() -> None:
     assert "another WebSocket library" in str(may_take({"wsgi.websocket": object()}))
 
+
+
+def test_hurry_sets_no_delay_where_it_can() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
+        hurry({"werkzeug.socket": sock, "wsgi.input": io.BytesIO()})
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    for environ in ({}, {"wsgi.input": io.BytesIO()}, {"werkzeug.socket": object()}, {"SERVER_PROTOCOL": "HTTP/2"}):
+        hurry(environ)
