@@ -16,7 +16,7 @@ from .protocol.socketio.parser import JsonParser
 from .sockets.broadcast import BroadcastOperator
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
-from .types import Environ, JsonDefault, StartResponse, WSGIApp
+from .types import Environ, HeaderList, JsonDefault, StartResponse, WSGIApp
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
 
@@ -157,15 +157,14 @@ class Server:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application."""
-        if self._files is not None:
-            path = environ.get("PATH_INFO", "")
-            if path.endswith((".js", ".map")) and self.engine.serves(path):
-                name = path.rpartition("/")[2]
-                answer = self._files.find(name, environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_ACCEPT_ENCODING"))
-                if answer is not None:
-                    cors = self.engine.origins.headers(environ.get("HTTP_ORIGIN"), environ)
-                    start_response(f"{answer.status} {reason_phrase(answer.status)}", answer.headers + cors)
-                    return [answer.body]
+        path = environ.get("PATH_INFO", "")
+        if self._files is not None and path.endswith((".js", ".map")) and self.engine.serves(path):
+            name = path.removeprefix("/" + self.options.path.strip("/")).removeprefix("/")
+            answer = self._files.find(name, environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_ACCEPT_ENCODING"))
+            if answer is not None:
+                cors = self.engine.origins.headers(environ.get("HTTP_ORIGIN"), environ)
+                start_response(f"{answer.status} {reason_phrase(answer.status)}", _with_one_vary(answer.headers + cors))
+                return [answer.body] if environ.get("REQUEST_METHOD") != "HEAD" else []
         return self.engine(environ, start_response)
 
     def attach(self, wsgi_app: WSGIApp) -> Server:
@@ -364,6 +363,14 @@ class Running:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def _with_one_vary(headers: HeaderList) -> HeaderList:
+    """The file varies by encoding and the CORS headers by origin: one line says both."""
+    names = [value for name, value in headers if name == "Vary"]
+    if len(names) < 2:
+        return headers
+    return [*(header for header in headers if header[0] != "Vary"), ("Vary", ", ".join(names))]
 
 
 def _check_app(wsgi_app: object) -> None:
