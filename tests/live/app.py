@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
-from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, Server, event
+from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, Server, SlowConsumer, event
 from sync_sio.engine import EngineServer
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -304,7 +304,10 @@ def ack_requested(socket: Any, ack: Any) -> None:
 
 @io.event("please emit")
 def please_emit(socket: Any, name: str, *args: Any) -> None:
-    socket.emit(name, *args)
+    try:
+        socket.emit(name, *args)
+    except SlowConsumer as error:
+        note(socket.id, "slow consumer", str(error))
 
 
 @io.event("please emit many")
@@ -713,6 +716,9 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     elif path == "/emit":
         operator: Any = io.to(query["to"]) if "to" in query else io
         operator.emit(query["event"], json.loads(query.get("value", "null")))
+        body = b"{}"
+    elif path == "/join":
+        io.sockets.sockets[query["id"]].join(query["room"])
         body = b"{}"
     elif path == "/close":
         io.close()

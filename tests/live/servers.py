@@ -108,7 +108,7 @@ class Server:
         numbers: dict[str, Any] = self.page("/stats")
         return numbers
 
-    def wait_until_clean(self, timeout: float = 5.0) -> None:
+    def wait_until_clean(self, timeout: float = 10.0) -> None:
         """Wait until nothing of the clients is left, as `audit()` tells it."""
         wait_for(lambda: self.page("/audit") == [], timeout, lambda: f"left behind: {self.page('/audit')}")
 

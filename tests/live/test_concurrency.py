@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 @pytest.fixture(params=RUNTIMES)
 def switching(request: pytest.FixtureRequest, servers: Servers) -> Server:
     """A server whose threads change places all the time."""
-    return servers.get(request.param, environ=SWITCHING)
+    return servers.get(request.param, environ=SWITCHING, ping_interval=3.0, ping_timeout=3.0)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])

@@ -86,8 +86,17 @@ class Http:
     def request(
         self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None, is_chunked: bool = False
     ) -> Response:
+        was_open = self.sock is not None
         self.send(method, target, body, headers, is_chunked)
-        return self.receive(is_head=method == "HEAD")
+        try:
+            return self.receive(is_head=method == "HEAD")
+        except Ended:
+            # The server gave up the idle connection while the request was under way: HTTP clients try once more.
+            if not was_open or self.buffer:
+                raise
+            self.close()
+            self.send(method, target, body, headers, is_chunked)
+            return self.receive(is_head=method == "HEAD")
 
     def send(
         self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None, is_chunked: bool = False
