@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from sync_sio.testing.interleave import InterleaveDriver, InterleaveWaiter, ScheduleFailed, explore, replay
+from sync_sio.testing.interleave import InterleaveDriver, ScheduleFailed, explore, replay
+from sync_sio.testing.primitives import InterleaveWaiter
 from sync_sio.testing.schedule import BrokenRule, Deadlock, Livelock
 
 Scenario = Callable[[InterleaveDriver], None]
