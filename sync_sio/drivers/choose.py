@@ -45,6 +45,15 @@ def choose(runtime: Literal["auto", "threads", "gevent"], environ: Environ | Non
     return ThreadsDriver(max_handlers)
 
 
+def refuse_late_patching() -> None:
+    """Raise RuntimeError when gevent has monkey-patched this process after the threads runtime was chosen for it."""
+    if is_monkey_patched():
+        raise RuntimeError(
+            "gevent has monkey-patched this process after sync_sio began to serve with threads: "
+            "patch first, at the very top of the program, before anything uses the server"
+        )
+
+
 def is_monkey_patched() -> bool:
     """Tell whether gevent has replaced what the threads runtime is made of. Imports nothing."""
     monkey = sys.modules.get("gevent.monkey")

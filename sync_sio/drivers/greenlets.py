@@ -2,7 +2,8 @@
 
 The hub is the poller: a watcher for each connection calls phase one in the hub itself, which then switches into a parked
 greenlet for each turn. When that switch comes back, the turn has finished *or it blocks*: both times what it gathered is sent. So there
-is no lead, no standby and nothing to learn.
+is no lead and no standby, and all that is learned is which events block: those are bounded by `max_handlers`, and quick ones are run
+even while so many sleep.
 
 Locks are the operating system's and never held across a switch, so greenlets cannot meet on them, and foreign threads may.
 Those send by themselves; only watchers, timers and turns are handed to the hub.
@@ -26,10 +27,12 @@ from greenlet import getcurrent
 
 from .base import Lock, Timer, Waiter, Watched
 from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_rlock, note_if_held
-from .strand import Strand
+from .strand import Strand, catch
 from .timers import HeapTimer, Timers
 
 MAX_HANDLERS: Final = 1000
+SPARE: Final = 16
+"""So many turns more run when that many block, of events that were never seen to: quick ones are served even then."""
 MAX_PARKED: Final = 100
 """Greenlets that are kept for the next turns; more were a burst."""
 A_DAY: Final = 86400.0
@@ -183,7 +186,7 @@ class GreenletsDriver:
     """A `base.Driver` on the hub of the thread that makes it.
 
     Args:
-        max_handlers: turns at a time, blocked ones included, before others queue; None: 1,000.
+        max_handlers: turns that may block at the same time, before others that do queue; None: 1,000.
     """
 
     name = "gevent"
@@ -421,16 +424,19 @@ class GreenletsDriver:
 
     def _work(self, strand: Strand) -> None:
         """Have a turn worked; in the hub."""
-        if self._free:
-            worker = self._free.pop()
-        elif len(self._busy) < self._max_handlers:
-            worker = greenlet.greenlet(self._live, self._hub)
-        else:
+        busy = len(self._busy)
+        if busy >= self._max_handlers and (strand.has_blocked or busy >= self._max_handlers + SPARE):
             self._queue.append(strand)
             return
+        worker = self._free.pop() if self._free else greenlet.greenlet(self._live, self._hub)
         worker.switch(strand)
-        if strand.flow.corked:
-            strand.uncork(self._ident)              # it blocks, and what it said before must not wait
+        if self._busy.get(worker) is strand:
+            # it blocks: what it said before must not wait, and the next of its kind are counted
+            habit = strand.running_habit
+            if habit is not None and not habit.penalty:
+                catch(habit)
+            if strand.flow.corked:
+                strand.uncork(self._ident)
 
     def _live(self, strand: Strand | None) -> None:
         me = getcurrent()
@@ -441,7 +447,7 @@ class GreenletsDriver:
             del busy[me]
             if has_more:
                 self._loop.run_callback(self._work, strand)
-            elif self._queue:
+            elif self._queue and len(busy) < self._max_handlers:
                 self._loop.run_callback(self._work, self._queue.popleft())
             if self._ended is not None:
                 self._ended.set()

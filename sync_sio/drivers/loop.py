@@ -30,9 +30,12 @@ class Loop:
 
     Args:
         give: takes a strand that the leader does not work itself, without blocking.
+        is_short: tells whether there would be no standby any more if the next turn blocks.
     """
 
-    def __init__(self, give: Callable[[Strand], None], poller: Poller | None = None) -> None:
+    def __init__(
+        self, give: Callable[[Strand], None], is_short: Callable[[], bool] = lambda: False, poller: Poller | None = None
+    ) -> None:
         self.lead = allocate_lock()
         self.leader: Worker | None = None
         """Who took the lead last."""
@@ -48,6 +51,7 @@ class Loop:
         self.timers = Timers()
         self.is_closed = False
         self._give = give
+        self._is_short = is_short
         self._poller = new_poller() if poller is None else poller
         self._poll = self._poller.poll
         self._bell = Bell()
@@ -199,7 +203,8 @@ class Loop:
             if not turns:
                 break                               # another thread led in between, and lost the lead to us again
             strand = turns.popleft()
-            if not self.has_standby or strand.is_pooled:
+            # what has blocked before may have served its time in the pool, but must not take the last standby away
+            if not self.has_standby or (strand.has_blocked and (strand.is_pooled or self._is_short())):
                 self._give(strand)
                 continue
             worker.strand = strand

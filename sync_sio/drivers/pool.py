@@ -88,6 +88,10 @@ class Pool:
         with self._mutex:
             return [thread for thread in self.threads if thread is not current_thread()]
 
+    def spare(self) -> int:
+        """Count the threads that can still be called. Without a lock: it is old when it is read."""
+        return len(self._idle) + max(0, self.limit - len(self.threads))
+
     def begun(self) -> None:
         """A thread that was called has come."""
         with self._mutex:

@@ -109,12 +109,27 @@ class Strand:
 
     @property
     def is_pooled(self) -> bool:
-        """Tell whether the next task is known to block. For the driver, which owns the strand then."""
+        """Tell whether the next task is to be kept from the leader. For the driver, which owns the strand then."""
         tasks = self._tasks
         if tasks is None:
             return False
         habit = tasks[0][3]
         return habit is not None and habit.pooled > 0
+
+    @property
+    def running_habit(self) -> Habit | None:
+        """Return what is known of the task that runs. For the driver, while the turn stands still."""
+        tasks = self._tasks
+        return tasks[self._done - 1][3] if tasks is not None and self._done else None
+
+    @property
+    def has_blocked(self) -> bool:
+        """Tell whether the next task's handler was ever seen to block. For the driver, which owns the strand then."""
+        tasks = self._tasks
+        if tasks is None:
+            return False
+        habit = tasks[0][3]
+        return habit is not None and habit.penalty > 0
 
     # -- the turn: for drivers ---------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class ThreadsDriver:
             with self._starting:
                 loop = self._loop
                 if loop is None:
-                    loop = self._loop = Loop(self._pool.give)
+                    loop = self._loop = Loop(self._pool.give, self._is_short)
         return loop
 
     # -- Driver: time, locks, waiting --------------------------------------------------------------------------------------
@@ -215,6 +215,9 @@ class ThreadsDriver:
 
     # -- our threads -------------------------------------------------------------------------------------------------------
 
+    def _is_short(self) -> bool:
+        return not self._pool.spare()
+
     def _live(self, leads: bool = False) -> None:
         baton = allocate_lock()
         baton.acquire()
@@ -324,7 +327,10 @@ class ThreadsDriver:
         loop = self.loop
         loop.has_standby = False
         habit = loop.take_over(worker)
-        if habit is not None and count != self._announced and count == loop.turn_count:
+        # a wait that was announced costs others nothing, and is better left where it is, unless many do it at the same time
+        if habit is not None and count == loop.turn_count and (
+            count != self._announced or self._pool.spare() <= self._max_handlers // 2
+        ):
             catch(habit)
         self._standby.release()
         self._pool.wake(1)                      # whoever comes finds the role free

@@ -188,7 +188,7 @@ def make_rig(name: str, max_handlers: int | None = None) -> Rig:
         from sync_sio.drivers.threads import ThreadsDriver
 
         driver = ThreadsDriver(max_handlers)
-        driver._loop = Loop(driver._pool.give, SelectorPoller())
+        driver._loop = Loop(driver._pool.give, driver._is_short, SelectorPoller())
         return ThreadsRig(driver)
     if name == "gevent":
         from sync_sio.drivers.greenlets import GreenletsDriver
