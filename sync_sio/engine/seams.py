@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from ..config import EngineOptions
-from ..drivers.base import Driver
+from ..drivers.base import Driver, Watched
 from ..notices import Notices
 from ..protocol.parcel import Parcel
 from ..types import Environ
@@ -20,6 +20,8 @@ class Home(Protocol[C]):
     options: EngineOptions
     driver: Driver
     notices: Notices
+    lingering: set[Watched]
+    """WebSockets that have sent their close frame and wait for the client's."""
 
     def pong(self, connection: C) -> None: ...
 

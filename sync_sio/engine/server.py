@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
-from ..drivers.base import Driver
-from ..drivers.choose import choose
+from ..drivers.base import Driver, Watched
+from ..drivers.choose import choose, refuse_late_patching
 from ..drivers.locks import native_lock, native_rlock
 from ..notices import Notices
 from ..protocol.cors import Origins
@@ -78,6 +78,7 @@ class EngineServer:
         self.generate_id: Callable[[Environ], str] | None = None
         """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
         self.connections: dict[str, Connection] = {}
+        self.lingering: set[Watched] = set()
         self.events = Events("connection", "connection_error", "initial_headers", "headers")
         self.driver: Driver
         self.notices: Notices
@@ -153,6 +154,8 @@ class EngineServer:
     def start(self, environ: Environ | None = None) -> Driver:
         """Settle the runtime and start, if that has not happened. `environ`: the request in hand, which tells what serves it."""
         if self.is_started:
+            if self.driver.name == "threads":
+                refuse_late_patching()
             return self.driver
         must_tell = False
         with self._starting:                # no leaf: whoever starts makes all other locks in it
@@ -187,6 +190,8 @@ class EngineServer:
         """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs when the process ends, too."""
         self.shut_down()
         if self.is_started:
+            for websocket in list(self.lingering):
+                self.driver.discard(websocket)      # what it has to say is said, and nobody will read the answer
             self.driver.stop(timeout)
 
     def reset(self) -> None:
@@ -197,6 +202,7 @@ class EngineServer:
             self.is_started = False
             self.driver.abandon()
             self.connections = {}
+            self.lingering = set()
             self._listener.reset()
 
     def audit(self) -> list[str]:

@@ -379,6 +379,7 @@ class WebSocketTransport:
         if upgrade is not None:
             upgrade.stop()
         if is_told and not self.is_lost:
+            connection.home.lingering.add(self)
             self.driver.later(LINGER, self.driver.discard, self)
         else:
             self.driver.discard(self)
@@ -387,4 +388,5 @@ class WebSocketTransport:
         with self.connection.lock:
             self.is_lost = self.is_deaf = self.is_leaving = True
             self.stream.close()
+        self.connection.home.lingering.discard(self)
 
