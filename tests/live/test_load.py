@@ -45,7 +45,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def connect(server: Server, transport: str) -> SocketClient:
-    return SocketClient.connect(transport, server.address)
+    return SocketClient.connect(transport, server.address, lean="1")
 
 
 def test_thousands_of_clients(server: Server) -> None:
