@@ -16,6 +16,7 @@ ROOT = HERE.parent.parent
 HOST = "127.0.0.1"
 APP = "tests.wsgi.echo_app:application"
 TIMEOUT = 5.0
+UWSGI = Path(sys.executable).parent / "uwsgi"
 
 
 class Server:
@@ -27,7 +28,6 @@ class Server:
         self.port = free_port()
         self.log_path = log
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
-        # `HTTP/1.1 200` must come from the server, not from a proxy of the machine
         if self.is_tls:
             environ["CERTFILE"] = str(certfile)
         if "gevent" in kind or "pywsgi" in kind:
@@ -171,6 +171,10 @@ class Client:
         self.sock.close()
 
 
+def has_uwsgi() -> bool:
+    return UWSGI.is_file()
+
+
 def free_port() -> int:
     with contextlib.closing(socket.create_server((HOST, 0))) as probe:
         port: int = probe.getsockname()[1]
@@ -193,9 +197,8 @@ def command_of(kind: str, port: int, environ: dict[str, str]) -> list[str]:
         options = ["--settings", "tests.wsgi.sites", "--noreload", "--skip-checks", "--pythonpath", str(ROOT)]
         return [python, "-m", "django", "runserver", f"{HOST}:{port}", *options]
     if kind == "uwsgi":
-        program = Path(python).parent / "uwsgi"
         options = ["--module", "tests.wsgi.echo_app", "--enable-threads", "--master", "--die-on-term", "--pythonpath", str(ROOT)]
-        return [str(program), "--http-socket", f"{HOST}:{port}", "--virtualenv", sys.prefix, *options]
+        return [str(UWSGI), "--http-socket", f"{HOST}:{port}", "--virtualenv", sys.prefix, *options]
     if kind == "granian":
         return [python, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), APP]
     return [python, "-m", "tests.wsgi.launch", kind, str(port)]
