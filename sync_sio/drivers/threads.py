@@ -193,8 +193,10 @@ class ThreadsDriver:
         if loop.reader == get_ident():
             return
         deadline = time.monotonic() + timeout
-        for thread in self._pool.others():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        # again, as one that ends may have called another just before
+        while (threads := self._pool.others()) and time.monotonic() <= deadline:
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def abandon(self) -> None:
         loop = self._loop

@@ -252,7 +252,7 @@ def test_threads_are_made_when_needed_and_go_when_idle() -> None:
         rig.until(lambda: threading.active_count() <= before + 2)
         for client in clients:
             client.close()
-    assert threading.active_count() == before
+    rig.until(lambda: threading.active_count() == before)
 
 
 def test_there_are_never_more_threads_than_said() -> None:
@@ -547,7 +547,7 @@ def test_drivers_start_and_stop_under_stress() -> None:
         for client in clients:
             assert client.discarded == 1
             client.far.close()
-    assert threading.active_count() == before
+    rig.until(lambda: threading.active_count() == before)       # one that has said goodbye may still be on its way out
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not breaches
