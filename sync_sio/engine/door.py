@@ -37,6 +37,7 @@ from .requests import (
 )
 from .responses import NO_STORE, PARKED, SWITCHED, Answer, cookie_value, for_old_browsers, header_lines, text_answer
 from .simple_websocket import SimpleWebSocketTransport, accept
+from .state import CLOSED
 from .upgrade import Upgrade
 from .websocket import WebSocketTransport
 
@@ -123,6 +124,8 @@ class Door:
         connection.transport = PollingTransport(connection)
         connection.receiver = server.receiver(connection)
         if not server.register(connection):
+            if server.is_closed:
+                return self._busy(cors)
             if sid in server.connections and server.generate_id is not None:
                 logger.warning("generate_id returned %r, which is taken: ids must be unique", sid)
                 return self._refuse(request, bad_request("ID_GENERATION_ERROR"), cors)
@@ -167,6 +170,10 @@ class Door:
             websocket.send_raw(first + frames)
         server.opened(connection)
         websocket.start()
+        if connection.state is CLOSED:
+            websocket.finish()              # it ended while it was on its way to this transport
+        if server.is_closed:
+            server.driver.discard(websocket)        # the loop may have ended: nobody else would
         return SWITCHED
 
     def _open_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
@@ -306,13 +313,15 @@ class Door:
         deflate, extension = self._deflate(request, taken)
         websocket = WebSocketTransport(connection, taken.stream, taken.leftover, deflate)
         polling = connection.transport
-        is_on = isinstance(polling, PollingTransport) and Upgrade(connection, polling, websocket).begin()
         if not taken.handshaken:
             with connection.lock:
                 websocket.send_handshake(handshake.response_head(request.environ, headers + extension))
+        is_on = isinstance(polling, PollingTransport) and Upgrade(connection, polling, websocket).begin()
         websocket.start()
         if not is_on:
             websocket.finish()
+        if server.is_closed:
+            server.driver.discard(websocket)        # the loop may have ended: nobody else would
         return SWITCHED
 
     def _upgrade_simple(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:

@@ -49,6 +49,8 @@ class Ticket:
 
     def answer(self, body: bytes) -> None:
         """Answer with this body (phase one, or before anybody else can know the ticket)."""
+        if self.stream is None:
+            return
         headers = [*self.headers, BODY_HEADERS, ("Content-Length", str(len(body))), ("Connection", "close")]
         self.tail = memoryview(response(200, headers, body))
         self._send()
@@ -93,6 +95,7 @@ class Ticket:
         self.tail = None
         if self.stream is not None:
             self.stream.close()
+            self.stream = None
 
 
 class PollingTransport:
@@ -148,6 +151,8 @@ class PollingTransport:
         if not is_ours:
             # an overlap, an upgrade or the end came first, and found nobody to answer
             self.connection.driver.post(ticket.answer, self.farewell)
+            if self.connection.home.is_closed:
+                self.connection.driver.discard(ticket)      # after the answer; the loop may have ended: nobody else would
 
     def wait(self, ticket: Ticket) -> bytes:
         """Hold the calling worker until the ticket is answered; for sockets that cannot be taken over."""
@@ -165,7 +170,8 @@ class PollingTransport:
                 self.ticket = None
             body = waiter.value
             if body is None:
-                body = NOOP if connection.outbox is None else self._take()
+                is_ours = connection.outbox is not None and connection.transport is self    # else it is the WebSocket's by now
+                body = self._take() if is_ours else NOOP
         assert isinstance(body, bytes)
         return body
 

@@ -20,6 +20,8 @@ class Home(Protocol[C]):
     options: EngineOptions
     driver: Driver
     notices: Notices
+    is_closed: bool
+    """The process is about to end: nothing new is served, and nobody may be left to run what is posted."""
     lingering: set[Watched]
     """WebSockets that have sent their close frame and wait for the client's."""
 

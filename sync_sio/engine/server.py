@@ -181,7 +181,8 @@ class EngineServer:
 
     def shut_down(self) -> None:
         """Refuse what comes from now on, and end what is there: the process is about to."""
-        self.is_closed = True
+        with self._lock:
+            self.is_closed = True
         self.close_all("forced close", 1001)
         if self.is_started:
             self.heartbeat.stop()
@@ -220,7 +221,7 @@ class EngineServer:
         """Make a connection known. False: `max_connections` are there already, or its id is taken."""
         limit = self.options.max_connections
         with self._lock:
-            if (limit is not None and len(self.connections) >= limit) or connection.id in self.connections:
+            if self.is_closed or (limit is not None and len(self.connections) >= limit) or connection.id in self.connections:
                 return False
             self.connections[connection.id] = connection
         return True
@@ -245,7 +246,7 @@ class EngineServer:
 
     def forget(self, connection: Connection) -> None:
         if self.connections.get(connection.id) is connection:
-            del self.connections[connection.id]
+            self.connections.pop(connection.id, None)       # another thread may have been quicker
         self.heartbeat.forget(connection)
 
 

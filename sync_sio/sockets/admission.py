@@ -155,7 +155,7 @@ def refuse(socket: Socket, verdict: object) -> None:
     except TypeError:
         logger.exception("socket %s: the data of ConnectRefused cannot be sent", socket.id)
         parcel = _parcel_of_refusal(socket, ConnectRefused("internal server error"))
-    if leave(socket, "") is not None:
+    if leave(socket, "", is_refusal=True) is not None:
         core.connection.send_parcel(parcel, WhenFull.CLOSE)
 
 

@@ -11,7 +11,9 @@ from .handlers import Own
 from .socket import Socket
 
 
-def leave(socket: Socket, reason: str, description: object = None, *, drop_events: bool = False) -> State | None:
+def leave(
+    socket: Socket, reason: str, description: object = None, *, drop_events: bool = False, is_refusal: bool = False
+) -> State | None:
     """Take a socket out of its namespace. Any thread, no lock held; runs nothing of the user's.
 
     The change of state decides who does it. From then on no broadcast reaches it and its calls raise; the handlers of
@@ -19,6 +21,7 @@ def leave(socket: Socket, reason: str, description: object = None, *, drop_event
 
     Args:
         drop_events: whether events that have not started are dropped.
+        is_refusal: do nothing if it is connected by now: a time-out and a late `next` may meet, and CONNECT is the last word.
 
     Returns:
         The state that it was in; None: it had left already.
@@ -30,7 +33,7 @@ def leave(socket: Socket, reason: str, description: object = None, *, drop_event
     site.leaves(socket.id)      # before it is missing anywhere: `io.close` waits for who is here and for who is leaving
     with core.connection.lock:
         before = core.state
-        is_ours = core.move(GONE)
+        is_ours = not (is_refusal and before is CONNECTED) and core.move(GONE)
         if is_ours:
             core.reason = reason
             core.is_deaf = drop_events or before is not CONNECTED
