@@ -195,9 +195,15 @@ def run_on_leader(strand: Strand, worker: Worker, fn: Any, habit: Habit, times: 
     return times
 
 
-def test_quick_events_stay_on_the_leader(flow: FakeFlow, worker: Worker) -> None:
+def test_quick_events_stay_on_the_leader(flow: FakeFlow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def work(_: None, item: int) -> None:
+        now[0] += 0.0002
+
+    monkeypatch.setattr("sync_sio.drivers.strand.perf_counter", lambda: now[0])
     habit = Habit()
-    assert run_on_leader(Strand(flow), worker, lambda _, item: None, habit, 5 * WINDOW) == 5 * WINDOW
+    assert run_on_leader(Strand(flow), worker, work, habit, 5 * WINDOW) == 5 * WINDOW
     assert habit.penalty == 0
 
 
