@@ -30,6 +30,8 @@ from .state import CLOSED, CLOSING, OPEN, OPENING, WAIT, WhenFull
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+EVENTS: Final = ("message", "upgrade", "close")
+"""What users may listen to on a connection."""
 BUSY: Final = -1
 """`corked` while a write is in progress: a finalizer that emits on the same thread may only append."""
 MAX_QUEUED_EVENTS: Final = 256
@@ -186,12 +188,12 @@ class Connection:
         if self._events is None and not may_register:
             return
         strand = self.strand
-        if strand.put(_call_listeners, self, (name, args), None, size):
+        if strand.put(_call_listeners, self, (name, args), self.home.habits[name], size):
             self.driver.run(strand)
 
     def _listeners(self) -> Events:
         if self._events is None:
-            self._events = Events("message", "upgrade", "close")
+            self._events = Events(*EVENTS)
         return self._events
 
     # -- out: any thread -------------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from ..config import EngineOptions
-from ..drivers.base import Driver, Watched
+from ..drivers.base import Driver, Habit, Watched
 from ..notices import Notices
 from ..protocol.parcel import Parcel
 from ..types import Environ
@@ -22,6 +23,8 @@ class Home(Protocol[C]):
     notices: Notices
     is_closed: bool
     """The process is about to end: nothing new is served, and nobody may be left to run what is posted."""
+    habits: Mapping[str, Habit]
+    """What is learned about the listeners of each event of connections."""
     lingering: set[Watched]
     """WebSockets that have sent their close frame and wait for the client's."""
 

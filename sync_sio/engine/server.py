@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
-from ..drivers.base import Driver, Watched
+from ..drivers.base import Driver, Habit, Watched
 from ..drivers.choose import choose, refuse_late_patching
 from ..drivers.locks import native_lock, native_rlock
 from ..notices import Notices
@@ -29,7 +29,7 @@ from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
 from ..wsgi.takeover import Taken, take
-from .connection import Connection
+from .connection import EVENTS, Connection
 from .door import Door
 from .events import Events, call_all
 from .heartbeat import Heartbeat
@@ -78,6 +78,7 @@ class EngineServer:
         self.generate_id: Callable[[Environ], str] | None = None
         """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
         self.connections: dict[str, Connection] = {}
+        self.habits = {name: Habit() for name in ("connection", *EVENTS)}
         self.lingering: set[Watched] = set()
         self.events = Events("connection", "connection_error", "initial_headers", "headers")
         self.driver: Driver
@@ -235,7 +236,7 @@ class EngineServer:
             return
         if self.events.has("connection"):
             strand = connection.strand
-            if strand.put(_call_connected, self, connection):
+            if strand.put(_call_connected, self, connection, self.habits["connection"]):
                 connection.driver.run(strand)
 
     def receiver(self, connection: Connection) -> Receiver:
