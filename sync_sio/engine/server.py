@@ -17,7 +17,7 @@ import atexit
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
@@ -78,7 +78,7 @@ class EngineServer:
         self.generate_id: Callable[[Environ], str] | None = None
         """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
         self.connections: dict[str, Connection] = {}
-        self.habits = {name: Habit() for name in ("connection", *EVENTS)}
+        self.habits: Mapping[str, Habit] = {name: Habit() for name in ("connection", *EVENTS)}
         self.lingering: set[Watched] = set()
         self.events = Events("connection", "connection_error", "initial_headers", "headers")
         self.driver: Driver
