@@ -5,6 +5,7 @@ For the servers that have no command line of their own, and for the embedded one
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -65,4 +66,5 @@ def main(kind: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    with contextlib.suppress(KeyboardInterrupt):
+        main(sys.argv[1], int(sys.argv[2]))

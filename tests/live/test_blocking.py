@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.stress, pytest.mark.timeout(120), pytest.mark.skipif(I
 
 BLOCKED = 200
 LIMIT = 64
-SECONDS = 3.0
+SECONDS = 2.0
 PROMPT = 1.0
 """How long a thing may take on a busy machine that must not wait for handlers that sleep for `SECONDS`."""
 

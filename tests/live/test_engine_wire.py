@@ -39,6 +39,12 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 @pytest.fixture(scope="module", params=RUNTIMES)
 def patient(request: pytest.FixtureRequest, servers: Servers) -> Server:
     """A server whose first ping is far away: for what must not be disturbed by one."""
+    return servers.get(request.param)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def hasty(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """A server that waits for no upgrade longer than 0.4 s."""
     return servers.get(request.param, upgrade_timeout=0.4)
 
 
@@ -928,16 +934,17 @@ def test_a_websocket_that_goes_before_the_switch_harms_nobody(calm: PollingClien
 
 
 @pytest.mark.parametrize("has_probe", [False, True])
-def test_an_upgrade_that_takes_too_long_is_given_up(calm: PollingClient, closing: Opener, has_probe: bool) -> None:
-    ws = upgrade_socket(calm, closing)
+def test_an_upgrade_that_takes_too_long_is_given_up(hasty: Server, closing: Opener, has_probe: bool) -> None:
+    client = closing(PollingClient(hasty.address, PATH))
+    ws = upgrade_socket(client, closing)
     if has_probe:
         ws.send("2probe")
         assert ws.receive() == "3probe"
     started = time.monotonic()
     assert ws.wait_for_end() in (1005, 1000)
     assert 0.2 <= time.monotonic() - started <= 0.4 + 2 * SLACK
-    calm.send("4still here")
-    assert calm.receive() == "4still here"
+    client.send("4still here")
+    assert client.receive() == "4still here"
 
 
 def test_a_session_that_closes_takes_the_probing_websocket_with_it(patient: Server, calm: PollingClient, closing: Opener) -> None:

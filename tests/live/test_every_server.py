@@ -131,6 +131,18 @@ def test_a_ready_poll_keeps_the_connection(server: Server, polling: Opener) -> N
     assert (client.getter.connects, client.poster.connects) == (1, 1)
 
 
+def test_small_answers_are_not_held_back(server: Server, closing: Opener) -> None:
+    """Twenty answers on one connection: with Nagle's algorithm on, each would wait 40 ms for the client's ACK."""
+    if not server.kind.startswith("embedded"):
+        pytest.skip("what another server does with its pages is not ours")
+    http = closing(server.http())
+    for target in ("/plain", target_of(PATH, "polling"), target_of(PATH, "polling", sid="nope")):
+        started = time.monotonic()
+        for _ in range(20):
+            http.request("GET", target)
+        assert time.monotonic() - started < 0.6, target
+
+
 def test_a_connection_serves_pages_polls_and_upgrades_alike(server: Server, closing: Opener) -> None:
     http = closing(server.http())
     sid = json.loads(http.request("GET", target_of(PATH, "polling")).text[1:])["sid"]
@@ -152,7 +164,7 @@ def test_more_connections_wait_than_there_are_threads(server: Server, websocket:
     for _ in range(5):
         started = time.monotonic()
         assert http.request("GET", "/plain").text == "plain"
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 2.5  # wsgiref's queue holds five: the kernel may ask again after a second
     for number, client in enumerate(polls):
         client.send(f"4{number}")
         assert client.receive() == f"4{number}"

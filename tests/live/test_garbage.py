@@ -296,8 +296,8 @@ def test_a_thousand_handshakes_that_go_no_further(servers: Servers, server: Serv
     before = server.stats()
     clients: list[Any] = []
     if transport == "polling":
-        with server.http() as http:
-            for _ in range(1000):
+        for _ in range(1000):
+            with server.http() as http:
                 assert http.request("GET", target_of("/socket.io/", "polling")).status == 200
     else:
         clients = [WebSocketClient(server.address) for _ in range(1000)]
