@@ -6,6 +6,7 @@ For the servers that have no command line of their own, and for the embedded one
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import os
 import signal
 import sys

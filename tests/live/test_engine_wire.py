@@ -1107,28 +1107,6 @@ def test_a_bad_or_duplicate_session_id_is_refused(servers: Servers, kind: str, c
     assert (refused.value.response.status, refused.value.response.body) == (400, BAD_REQUEST)
 
 
-def test_a_large_poll_is_compressed_when_the_client_takes_it(servers: Servers, kind: str, closing: Opener) -> None:
-    import gzip
-    import zlib
-
-    server = servers.get(kind, **TIMES)
-    for accept, decode in (("gzip, deflate", gzip.decompress), ("deflate", zlib.decompress), ("gzip;q=0, deflate;q=0.1", zlib.decompress)):
-        client = closing(PollingClient(server.address, PATH, headers={"Accept-Encoding": accept}))
-        client.send("4size 3000")
-        response = client.get()
-        assert response.headers["content-encoding"] == ("gzip" if decode is gzip.decompress else "deflate")
-        assert decode(response.body) == b"4" + b"x" * 3000
-    for accept in ("", "identity", "gzip;q=0"):
-        client = closing(PollingClient(server.address, PATH, headers={"Accept-Encoding": accept}))
-        client.send("4size 3000")
-        response = client.get()
-        assert "content-encoding" not in response.headers
-        assert response.body == b"4" + b"x" * 3000
-    client = closing(PollingClient(server.address, PATH, headers={"Accept-Encoding": "gzip"}))
-    client.send("4size 1000")
-    assert "content-encoding" not in client.get().headers
-
-
 def test_per_message_deflate_is_negotiated(servers: Servers, kind: str, closing: Opener) -> None:
     from websockets.sync.client import connect
 
