@@ -6,7 +6,6 @@ For the servers that have no command line of their own, and for the embedded one
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import os
 import signal
 import sys
