@@ -19,8 +19,9 @@ from typing import Any, Final, TypeVar, overload
 
 from ..drivers.base import Lock, Timer, Waiter
 from ..drivers.strand import Strand
-from ..errors import SlowConsumer
+from ..errors import ProtocolError, SlowConsumer
 from ..protocol.parcel import Parcel
+from ..protocol.websocket.frames import TOO_BIG, FrameError
 from ..types import Environ
 from .events import Events, call_all
 from .listener import Receiver
@@ -38,6 +39,13 @@ MAX_QUEUED_EVENTS: Final = 256
 """Events of one client that may wait for its handlers before it is no longer read; four times that ends it."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that `close()` waits for what was sent before to be taken."""
+
+
+class QueueOverflow(ProtocolError):
+    """A client sends more than its handlers get through, and does not wait."""
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__(f"{count} events of {size} bytes wait for their handlers: the client has been closed, as it sends too much")
 
 
 class Connection:
@@ -315,7 +323,7 @@ class Connection:
         if not self.owed_acks:
             self.is_paused = True
         if (self.queued > 4 * MAX_QUEUED_EVENTS or self.queued_bytes > 4 * limit) and self.state is OPEN:
-            self._end("transport error", f"{self.queued} events of {self.queued_bytes} bytes wait for their handlers: too many")
+            self._end("transport error", QueueOverflow(self.queued, self.queued_bytes))
             self.driver.post(self.tell)
 
     def on_worked(self, count: int, size: int) -> None:
@@ -434,6 +442,21 @@ class Connection:
             self.resumed.set()
             self.resumed = None
 
+    def _tell_operator(self) -> None:
+        """Some ends ask for something to be done: for a faster client, or another limit."""
+        description = self.description
+        if isinstance(description, SlowConsumer):
+            self.home.notices.warn("slow consumer", "connection %s: %s", self.id, description)
+        elif isinstance(description, FrameError) and description.code == TOO_BIG:
+            self.home.notices.warn(
+                "max_http_buffer_size",
+                "connection %s: %s: raise max_http_buffer_size if such messages are wanted",
+                self.id,
+                description,
+            )
+        elif isinstance(description, QueueOverflow):
+            self.home.notices.warn("queued events", "connection %s: %s", self.id, description)
+
     def tell(self) -> None:
         """Tell everybody of the end. No lock held; once, whoever comes first."""
         with self.lock:
@@ -450,6 +473,7 @@ class Connection:
         with self.lock:
             self.outbox = None
         self.home.forget(self)
+        self._tell_operator()
         self.receiver.closed(self.reason, self.description)
         self.fire("close", self.reason, self.description)
 
