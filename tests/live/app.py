@@ -43,7 +43,7 @@ options: dict[str, Any] = json.loads(os.environ.get("LIVE_OPTIONS", "{}"))
 hooks = os.environ.get("LIVE_HOOKS", "").split()
 SHARED = (
     "runtime", "transports", "allow_upgrades", "ping_interval", "ping_timeout", "upgrade_timeout", "max_http_buffer_size",
-    "cors_allowed_origins", "cookie", "per_message_deflate", "initial_packet", "max_connections",
+    "cors_allowed_origins", "cookie", "per_message_deflate", "initial_packet", "max_connections", "ws_engine",
 )  # fmt: skip
 
 
