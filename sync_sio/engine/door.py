@@ -120,7 +120,9 @@ class Door:
         sid = self._new_id(request)
         if isinstance(sid, Refusal):
             return self._refuse(request, sid, cors)
-        connection = Connection(server, sid, compact(request.environ), request.remote_address)
+        # what a trusted proxy states is what the application shall see, as with any other proxy middleware
+        environ = {**request.environ, "wsgi.url_scheme": request.scheme}
+        connection = Connection(server, sid, compact(environ), request.remote_address)
         connection.transport = PollingTransport(connection)
         connection.receiver = server.receiver(connection)
         if not server.register(connection):
