@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
 
 PATH = "/engine.io/"
 INTERVAL, TIMEOUT = 0.3, 0.2
-TIMES = {"ping_interval": INTERVAL, "ping_timeout": TIMEOUT}
+TIMES: dict[str, Any] = {"ping_interval": INTERVAL, "ping_timeout": TIMEOUT}
 SLACK = 0.25
 """How late a timer may be on a busy machine, beyond what the protocol says."""
 
@@ -800,6 +800,16 @@ def test_fragments_that_add_up_to_more_than_the_limit_are_closed_with_1009(patie
     assert close_reason(patient, client.sid) == "transport error"
 
 
+@pytest.mark.parametrize("kind", ["gunicorn-sync", *RUNTIMES] if not IS_REFERENCE else RUNTIMES)
+def test_the_end_of_a_session_that_ends_at_once_is_told(servers: Servers, kind: str, closing: Opener) -> None:
+    """The first requests of a process: the connection listener may not have run when the session is over already."""
+    with servers.fresh(kind) as server:
+        for _ in range(10):
+            client = closing(PollingClient(server.address, PATH))
+            client.post("7x")
+            assert close_reason(server, client.sid) == "parse error"
+
+
 # -- upgrade ----------------------------------------------------------------------------------------------------------
 
 
@@ -890,10 +900,10 @@ def test_a_second_websocket_for_one_session_is_closed(calm: PollingClient, closi
     assert first.receive() == "4hello"
 
 
-def test_a_websocket_for_a_session_that_began_as_one_is_closed(patient: Server, closing: Opener) -> None:
-    client = closing(WebSocketClient(patient.address, PATH))
+def test_a_websocket_for_a_session_that_began_as_one_is_closed(hasty: Server, closing: Opener) -> None:
+    client = closing(WebSocketClient(hasty.address, PATH))
     try:
-        second = WebSocket(patient.address, target_of(PATH, "websocket", sid=client.sid))
+        second = WebSocket(hasty.address, target_of(PATH, "websocket", sid=client.sid))
     except Refused as refused:
         assert refused.response.status == 400
     else:

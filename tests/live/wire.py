@@ -562,7 +562,7 @@ class SocketClient:
     """A Socket.IO client of one namespace on an engine session of its own, or on a shared one."""
 
     def __init__(self, engine: EngineClient, namespace: str = "/", auth: Any = None) -> None:
-        self.engine = engine
+        self.engine: Any = engine  # either kind: a test knows which
         self.namespace = namespace
         self.prefix = "" if namespace == "/" else namespace + ","
         self.id = ""
