@@ -59,7 +59,8 @@ def pywsgi(kind: str, port: int, application: Any) -> None:
 def cheroot(port: int, application: Any) -> None:
     from cheroot.wsgi import Server
 
-    server = Server((HOST, port), application, numthreads=1)
+    # it waits five seconds for a worker that a client keeps busy, which is as long as the tests wait for the end of the process
+    server = Server((HOST, port), application, numthreads=1, shutdown_timeout=1)
     if CERTFILE:
         from cheroot.ssl.builtin import BuiltinSSLAdapter
 
