@@ -475,7 +475,7 @@ class Connection:
         self.home.forget(self)
         self._tell_operator()
         self.receiver.closed(self.reason, self.description)
-        self.fire("close", self.reason, self.description)
+        self.fire("close", self.reason, self.description, may_register=self.home.has_greeters())
 
 
 def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]) -> None:

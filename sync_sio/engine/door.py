@@ -84,6 +84,8 @@ class Door:
         if server.is_closed:
             return self._busy([])
         server.start(request.environ)
+        if not request.is_upgrade:
+            hurry(request.environ)
         cors: HeaderList = []
         if request.origin is not None and not _HEADER_VALUE.fullmatch(request.origin):
             return self._refuse(request, bad_request("INVALID_ORIGIN"), cors)
@@ -255,7 +257,6 @@ class Door:
         if not isinstance(polling, PollingTransport):
             # upgraded since the check
             return self._refuse(request, bad_request("TRANSPORT_MISMATCH"), cors)
-        hurry(request.environ)
         if request.method == "GET":
             return self._poll(request, polling, cors)
         if request.method == "POST":

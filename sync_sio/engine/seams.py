@@ -28,6 +28,10 @@ class Home(Protocol[C]):
     lingering: set[Watched]
     """WebSockets that have sent their close frame and wait for the client's."""
 
+    def has_greeters(self) -> bool:
+        """Tell whether listeners are told of each connection: one that has not run yet may still want to hear of its end."""
+        ...
+
     def pong(self, connection: C) -> None: ...
 
     def forget(self, connection: C) -> None: ...

@@ -242,6 +242,9 @@ class EngineServer:
     def receiver(self, connection: Connection) -> Receiver:
         return self._listener.opened(connection)
 
+    def has_greeters(self) -> bool:
+        return self.events.has("connection")
+
     def pong(self, connection: Connection) -> None:
         self.heartbeat.pong(connection)
 
