@@ -153,7 +153,7 @@ class WebSocketTransport:
         connection = self.connection
         outbox = connection.outbox
         while outbox is not None:
-            data: memoryview | bytes | None = outbox.take_tail()
+            data: memoryview | bytes | None = None if outbox.tail is None else outbox.take_tail()
             if data is None:
                 data = self._join(outbox.take_some())
                 if not data:
@@ -176,13 +176,14 @@ class WebSocketTransport:
                 break
         if self.is_armed:
             self._arm(False)
-        connection.drained()
+        if connection.senders or connection.state is not OPEN:
+            connection.drained()
 
     def _join(self, parcels: list[Parcel]) -> bytes:
+        if len(parcels) == 1 and self.deflate is None:
+            return parcels[0].frames
         if self.deflate is not None:
             return b"".join([self._deflated(parcel) for parcel in parcels])
-        if len(parcels) == 1:
-            return parcels[0].frames
         return b"".join([parcel.frames for parcel in parcels])
 
     def _deflated(self, parcel: Parcel) -> bytes:
@@ -245,12 +246,16 @@ class WebSocketTransport:
 
     def _feed(self, data: bytes) -> None:
         messages: list[tuple[int, bytes]] = []
-        error: FrameError | None = None
         try:
             self.reader.feed(data, messages)
-        except FrameError as problem:
-            error = problem
-        self._handle(messages, error)
+        except FrameError as error:
+            self._handle(messages, error)
+            return
+        connection = self.connection
+        connection.heard = True
+        self._deliver(messages)
+        if connection.is_paused:
+            self._handle([], None)
 
     def _take(self, messages: list[tuple[int, bytes]], count: int) -> None:
         error: FrameError | None = None
