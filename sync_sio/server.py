@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -23,7 +22,6 @@ from .wsgi.takeover import Taken, take
 if TYPE_CHECKING:
     from .wsgi.embedded import EmbeddedServer
 
-logger = logging.getLogger("sync_sio")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import PayloadTooLarge, RequestRefused
 from ..protocol import json
 from ..protocol.engineio.packet import open_packet
+from ..protocol.engineio.payload import encode_payload
 from ..protocol.http import reason_phrase
 from ..protocol.parcel import Parcel
 from ..protocol.websocket import handshake
@@ -152,7 +153,7 @@ class Door:
         parcels = self._opening(connection, upgrades)
         headers = [*self._headers(request, cors, is_first=True), *self._cookie(request, connection)]
         server.opened(connection)
-        return text_answer(headers, b"\x1e".join([parcel.payload for parcel in parcels]))
+        return text_answer(headers, encode_payload(parcel.payload for parcel in parcels))
 
     def _open_websocket(self, request: Request, connection: Connection, cors: HeaderList) -> Answer:
         server = self._server

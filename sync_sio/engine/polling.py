@@ -12,7 +12,7 @@ from typing import Final
 from ..drivers.base import Driver, Stream, Waiter
 from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
-from ..protocol.engineio.payload import decode_payload
+from ..protocol.engineio.payload import decode_payload, encode_payload
 from ..protocol.http import response
 from ..types import HeaderList
 from .connection import Connection, slow_consumer
@@ -202,7 +202,7 @@ class PollingTransport:
         connection = self.connection
         outbox = connection.outbox
         assert outbox is not None
-        body = b"\x1e".join([parcel.payload for parcel in outbox.take_some()])
+        body = encode_payload(parcel.payload for parcel in outbox.take_some())
         if not outbox.parcels:
             connection.outbox = None
         connection.drained()

@@ -235,8 +235,7 @@ class WebSocketTransport:
         else:
             count = stream.recv_into(space)
             if count:
-                messages: list[tuple[int, bytes]] = []
-                self._take(messages, count)
+                self._take(count)
                 return
             data = None if count is None else b""
         if data:
@@ -246,18 +245,15 @@ class WebSocketTransport:
 
     def _feed(self, data: bytes) -> None:
         messages: list[tuple[int, bytes]] = []
+        error: FrameError | None = None
         try:
             self.reader.feed(data, messages)
-        except FrameError as error:
-            self._handle(messages, error)
-            return
-        connection = self.connection
-        connection.heard = True
-        self._deliver(messages)
-        if connection.is_paused:
-            self._handle([], None)
+        except FrameError as problem:
+            error = problem
+        self._handle(messages, error)
 
-    def _take(self, messages: list[tuple[int, bytes]], count: int) -> None:
+    def _take(self, count: int) -> None:
+        messages: list[tuple[int, bytes]] = []
         error: FrameError | None = None
         try:
             self.reader.filled(count, messages)
