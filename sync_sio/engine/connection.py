@@ -27,7 +27,7 @@ from .events import Events, call_all
 from .listener import Receiver
 from .outbox import Outbox
 from .seams import DirectTransport, Home, RequestRecord, Transport
-from .state import CLOSED, CLOSING, OPEN, OPENING, WAIT, WhenFull
+from .state import CLOSED, CLOSING, DROP, OPEN, OPENING, WAIT, WhenFull
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -207,7 +207,7 @@ class Connection:
     # -- out: any thread -------------------------------------------------------------------------------------------------
 
     def send_parcel(self, parcel: Parcel, when_full: WhenFull) -> bool:
-        """Send now, or keep it until there is room. False: the connection is closing or closed, nothing was sent.
+        """Send now, or keep it until there is room. False: the connection is closing or closed, nothing was sent (nor was a `DROP`).
 
         Never raises for the recipient's sake, but for `WAIT`: SlowConsumer.
         """
@@ -221,6 +221,8 @@ class Connection:
                 self.corked = 0
                 self.uncork()               # a finalizer on this thread may have emitted meanwhile
                 return True
+            if when_full is DROP and not self.transport.may_take():
+                return False
             waits = not self._append(parcel, when_full)
         return self._send_later(parcel) if waits else True
 

@@ -175,6 +175,9 @@ class PollingTransport:
         assert isinstance(body, bytes)
         return body
 
+    def may_take(self) -> bool:
+        return self.ticket is not None and not self.is_answering
+
     def poke(self) -> None:
         """Something waits, perhaps: see to it that a ticket is answered (lock held)."""
         ticket = self.ticket

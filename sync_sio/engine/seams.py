@@ -43,6 +43,10 @@ class Transport(Protocol):
     @property
     def name(self) -> str: ...
 
+    def may_take(self) -> bool:
+        """Tell whether what is sent now goes out at once (lock held): if not, a volatile parcel is dropped."""
+        ...
+
     def poke(self) -> None:
         """Something waits in the outbox: see to it (lock held)."""
         ...

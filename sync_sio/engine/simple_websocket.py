@@ -58,6 +58,9 @@ class SimpleWebSocketTransport:
         if self._waiter is not None:
             self._waiter.set()
 
+    def may_take(self) -> bool:
+        return self.connection.outbox is None and not self._is_sending
+
     def may_close(self) -> bool:
         return self.connection.outbox is None and not self._is_sending
 

@@ -104,6 +104,10 @@ class WebSocketTransport:
         if sent != len(data):
             self._keep(memoryview(data)[sent:])
 
+    def may_take(self) -> bool:
+        # what a turn gathers in the outbox waits for us, not for the client
+        return not self.is_armed
+
     def poke(self) -> None:
         """A parcel was added to the outbox."""
         connection = self.connection
@@ -188,6 +192,8 @@ class WebSocketTransport:
 
     def _deflated(self, parcel: Parcel) -> bytes:
         assert self.deflate is not None
+        if not parcel.may_compress:
+            return parcel.frames
         frame = self.deflate.frame
         return b"".join([frame(is_binary, payload) for is_binary, payload in parcel.packets()])
 

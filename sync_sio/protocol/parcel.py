@@ -26,13 +26,15 @@ class Parcel:
         text: the packet's text without Engine.IO's `4`; None: attachments only.
         attachments: what follows it, each in a message of its own.
         size: the bytes that it counts for in an outbox.
+        may_compress: whether a connection that compresses may compress this one.
     """
 
-    __slots__ = ("_frames", "_payload", "attachments", "size", "text")
+    __slots__ = ("_frames", "_payload", "attachments", "may_compress", "size", "text")
 
-    def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = ()) -> None:
+    def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = (), may_compress: bool = True) -> None:
         self.text = text
         self.attachments = attachments
+        self.may_compress = may_compress
         self._frames: bytes | None = None
         self._payload: bytes | None = None
         if attachments or text is None:

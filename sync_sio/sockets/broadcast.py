@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..protocol.socketio.packet import EVENT, Packet
 from .handlers import EventName, check_emitted
 from .rooms import Target, room_names
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How something is sent.
+
+    Attributes:
+        volatile: clients that cannot take it now do not get it.
+        local: clients of this process only.
+        compress: whether connections that compress may compress it.
+        timeout: seconds in which acknowledgements must come; None: as long as the call says.
+    """
+
+    volatile: bool = False
+    local: bool = False
+    compress: bool = True
+    timeout: float | None = None
+
+
+PLAIN: Final = Flags()
 
 
 class Deliverer(Protocol):
@@ -17,8 +37,8 @@ class Deliverer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def deliver(self, packet: Packet, target: Target) -> None:
-        """Encode once, send to each of `target`, wait for nobody."""
+    def broadcast(self, packet: Packet, target: Target, flags: Flags) -> None:
+        """Send to each of `target`, wherever it is connected, and wait for nobody."""
         ...
 
 
@@ -28,6 +48,7 @@ class BroadcastOperator:
 
     _home: Deliverer
     _target: Target
+    _flags: Flags = PLAIN
 
     def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
         """Add one room or several. An empty collection adds nobody, and alone targets nobody."""
@@ -47,6 +68,24 @@ class BroadcastOperator:
         """The same: it is a broadcast already."""
         return self
 
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Leave out whoever cannot take it now: whose socket is full, or who polls and is not waiting."""
+        return replace(self, _flags=replace(self._flags, volatile=True))
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Limit it to the clients of this process."""
+        return replace(self, _flags=replace(self._flags, local=True))
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Say whether connections that compress may compress it; they may unless told otherwise."""
+        return replace(self, _flags=replace(self._flags, compress=bool(compress)))
+
+    def timeout(self, seconds: float) -> BroadcastOperator:
+        """Say in how many seconds acknowledgements must come."""
+        return replace(self, _flags=replace(self._flags, timeout=check_seconds(seconds)))
+
     def emit(self, event: EventName, *args: Any) -> None:
         """Send an event to each client once. Never blocks on a client: one that takes too little is closed.
 
@@ -55,8 +94,17 @@ class BroadcastOperator:
             ValueError: a reserved name.
         """
         check_emitted(event)
-        self._home.deliver(Packet(EVENT, self._home.name, [event, *args]), self._target)
+        self._home.broadcast(Packet(EVENT, self._home.name, [event, *args]), self._target, self._flags)
 
     def send(self, *args: Any) -> None:
         """Send the event `"message"`."""
         self.emit("message", *args)
+
+
+def check_seconds(seconds: object) -> float:
+    """Return a time-out. Raises TypeError, ValueError for what is none."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"timeout({seconds!r}): seconds are wanted, as a number")
+    if not 0 <= seconds < 10**9:
+        raise ValueError(f"timeout({seconds!r}): a number of seconds from 0 on is wanted")
+    return seconds

@@ -11,7 +11,7 @@ from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
 from .admission import refuse
-from .broadcast import BroadcastOperator
+from .broadcast import PLAIN, BroadcastOperator, Flags
 from .core import ADMITTED, PENDING
 from .handlers import (
     EventName,
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 MAX_HABITS: Final = 1000
 """Events of one namespace about which the driver learns; sockets may register names that are made up."""
-CLOSE: Final = WhenFull.CLOSE
+CLOSE, DROP = WhenFull.CLOSE, WhenFull.DROP
 
 
 class Namespace:
@@ -235,7 +235,7 @@ class Namespace:
             ValueError: a reserved name.
         """
         check_emitted(event)
-        self.deliver(Packet(EVENT, self.name, [event, *args]), EVERYBODY)
+        self.broadcast(Packet(EVENT, self.name, [event, *args]), EVERYBODY, PLAIN)
 
     def send(self, *args: Any) -> None:
         """Send the event `"message"` to all clients here."""
@@ -253,12 +253,35 @@ class Namespace:
         """Broadcast to all but the members of these rooms."""
         return BroadcastOperator(self, EVERYBODY).except_(rooms)
 
-    def deliver(self, packet: Packet, target: Target) -> None:
-        """Encode once, send to each of `target`, wait for nobody."""
-        parcel = self.site.parcel(packet)
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Broadcast to those who can take it now."""
+        return BroadcastOperator(self, EVERYBODY).volatile
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Broadcast to the clients of this process."""
+        return BroadcastOperator(self, EVERYBODY).local
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Broadcast, and say whether it may be compressed."""
+        return BroadcastOperator(self, EVERYBODY).compress(compress)
+
+    def timeout(self, seconds: float) -> BroadcastOperator:
+        """Broadcast, and say in how many seconds acknowledgements must come."""
+        return BroadcastOperator(self, EVERYBODY).timeout(seconds)
+
+    def broadcast(self, packet: Packet, target: Target, flags: Flags) -> None:
+        """Send to each of `target`, wherever it is connected, and wait for nobody."""
+        self.deliver(packet, target, flags)
+
+    def deliver(self, packet: Packet, target: Target, flags: Flags) -> None:
+        """Encode once, send to each of `target` in this process, wait for nobody."""
+        parcel = self.site.parcel(packet, flags.compress)
         if self._is_started:
+            when_full = DROP if flags.volatile else CLOSE
             for socket in self.rooms.recipients(target):
-                socket._core.connection.send_parcel(parcel, CLOSE)
+                socket._core.connection.send_parcel(parcel, when_full)
 
     # -- for the sockets ---------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Site:
         self._leaving = Counter()
         self._all_told = []
 
-    def parcel(self, packet: Packet) -> Parcel:
+    def parcel(self, packet: Packet, may_compress: bool = True) -> Parcel:
         """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""
         text, attachments = self.parser.encode(packet)
         if len(attachments) > self.max_attachments:
@@ -57,7 +57,7 @@ class Site:
                 len(attachments),
                 self.max_attachments,
             )
-        return Parcel(text, attachments)
+        return Parcel(text, attachments, may_compress)
 
     def warn_once(self, cause: object, message: str, *args: object) -> None:
         """Log at WARNING, the first time that `cause` is met. Never with a lock held."""
