@@ -1,13 +1,13 @@
 # Two commands do everything on a machine that has Python 3.10-3.13, make and git:
 #
 #   make demo     the chat of examples/ at http://127.0.0.1:3000
-#   make test     every check: ruff, mypy, import-linter, pytest, and the unit tests on every other Python that is here
+#   make test     every check: ruff, mypy, import-linter, Sphinx, pytest, and the unit tests on every other Python that is here
 #
 # Both make their own .venv and fetch what they need. `make help` lists the rest. PYTHON=… chooses the interpreter.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports unit live stress matrix client tools fix screenshots wheel clean
+.PHONY: help demo test lint types imports docs unit live stress matrix client tools fix screenshots wheel clean
 
 SHELL := /bin/sh
 # The first that runs and is new enough: a version manager puts names on PATH that do not run.
@@ -47,7 +47,7 @@ demo: client ## the chat at http://127.0.0.1:3000 (PORT=… for another port)
 
 # --- the checks
 
-test: lint types imports client tools ## everything
+test: lint types imports docs client tools ## everything
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/tools.py matrix
 
@@ -60,6 +60,9 @@ types: .venv/dev ## mypy --strict, for the oldest and the newest Python
 
 imports: .venv/dev ## import-linter: who may import whom
 	$(BIN)/lint-imports
+
+docs: .venv/dev ## the documentation, in build/docs; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
 
 unit: .venv/dev ## the tests that need no other program
 	$(BIN)/python -m pytest -m 'not live and not stress'

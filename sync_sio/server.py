@@ -348,7 +348,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where clients find it, such as `http://127.0.0.1:3000`."""
+        """Where clients find it, with scheme, host and port."""
         return self.http_server.url
 
     def stop(self) -> None:
