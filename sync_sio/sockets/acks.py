@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from enum import Enum
+from typing import Any, Final, Literal
 
-from ..drivers.base import Lock, Waiter
+from ..drivers.base import Lock, Timer, Waiter
+from ..errors import SyncSioError
 from .handlers import Handler
 
 MAX_PENDING_ACKS: Final = 10_000
 """Answers that one client may owe us; the next emit that asks for one raises."""
 
 
+DEFAULT_TIMEOUT: Final = 60.0
+"""Seconds in which answers must come where nothing else was said."""
+
+
+class Unset(Enum):
+    """What a parameter is when it was not given, where None means something else."""
+
+    UNSET = "not given"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+UNSET: Final = Unset.UNSET
+Timeout = float | None | Literal[Unset.UNSET]
+"""Of a call: seconds; None: for ever; not given: what `.timeout()` said, else 60 s."""
+
+
 class Callback:
-    """`socket.emit(…, ack=fn)`: the function that waits for the answer."""
+    """`socket.emit(…, ack=fn)`: the function that waits for the answer.
 
-    __slots__ = ("event", "handler")
+    Attributes:
+        wants_error: it is `fn(error, *response)` and hears of every end; else `fn(*response)`, which hears of answers only.
+        timer: for the one that hears of a time-out.
+    """
 
-    def __init__(self, event: object, fn: Callable[..., Any]) -> None:
+    __slots__ = ("event", "handler", "timer", "wants_error")
+
+    def __init__(self, event: object, fn: Callable[..., Any], wants_error: bool = False) -> None:
         self.event = event
         self.handler = Handler(fn, takes_socket=False, may_ack=False)
+        self.wants_error = wants_error
+        self.timer: Timer | None = None
+
+    def args(self, outcome: list[Any] | SyncSioError) -> list[Any] | None:
+        """Return what to call it with; None: not at all."""
+        if not self.wants_error:
+            return outcome if isinstance(outcome, list) else None
+        if isinstance(outcome, list):
+            return [None, *outcome]
+        # no response: what the function needs beside the error is None
+        return [outcome, *[None] * (self.handler.low - 1)]
 
 
 Pending = Waiter | Callback

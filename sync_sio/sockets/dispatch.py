@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import Habit
 from ..drivers.strand import Strand
+from ..engine.state import WAIT
 from ..errors import SlowConsumer, SyncSioError, WrongArguments
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
@@ -17,7 +18,9 @@ from .acks import Ack, Callback, as_response
 from .core import CONNECTED, Core, on_strand_of
 from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
-from .socket import WAIT, Socket
+
+if TYPE_CHECKING:
+    from .socket import Socket
 
 # -- tasks --------------------------------------------------------------------------------------------------------------------
 
@@ -51,14 +54,23 @@ def answer(socket: Socket, number: int, response: list[Any]) -> None:
     core = socket._core
     pending = core.take_ack(number)
     if isinstance(pending, Callback):
-        start_beside(core, _call_back, socket, (pending, response), core.home.habits[Own.ANSWER], 0)
+        call_back(socket, pending, response)
     elif pending is not None:
         pending.set(response)
 
 
+def call_back(socket: Socket, callback: Callback, outcome: list[Any] | SyncSioError) -> None:
+    """Have a callback told that the client has answered, or why it has not; whoever took it from the table does this, once."""
+    if callback.timer is not None:
+        callback.timer.cancel()
+    args = callback.args(outcome)
+    if args is not None:
+        start_beside(socket._core, _call_back, socket, (callback, args), socket._core.home.habits[Own.ANSWER], 0)
+
+
 def _call_back(socket: Socket, item: tuple[Callback, list[Any]]) -> None:
-    callback, response = item
-    _copied_context(socket).run(run_handlers, socket, socket._core, callback.event, response, (callback.handler,), None)
+    callback, args = item
+    _copied_context(socket).run(run_handlers, socket, socket._core, callback.event, args, (callback.handler,), None)
 
 
 def tell_error(socket: Socket, error: BaseException) -> None:
@@ -105,7 +117,10 @@ def context_of(socket: Socket) -> Context:
 
 
 def _copied_context(socket: Socket) -> Context:
-    context = context_of(socket).copy()
+    context = socket._core.context
+    if context is None:
+        return Context()        # nothing was set in it, or the client is gone: none is kept for its sake
+    context = context.copy()
     context.run(on_strand_of.set, "")
     return context
 

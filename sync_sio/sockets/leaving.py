@@ -6,7 +6,7 @@ from ..drivers.base import Timer
 from ..errors import Disconnected
 from .acks import Callback, Pending
 from .core import CONNECTED, GONE, Core, State
-from .dispatch import context_of, fire, start_on_strand
+from .dispatch import call_back, context_of, fire, start_on_strand
 from .handlers import Own
 from .socket import Socket
 
@@ -46,8 +46,11 @@ def leave(
     if timer is not None:
         timer.cancel()
     for waiting in pending:
-        if not isinstance(waiting, Callback):
-            waiting.set(Disconnected(f"the client has gone ({reason})", reason))
+        error = Disconnected(f"the client has gone ({reason})", reason)
+        if isinstance(waiting, Callback):
+            call_back(socket, waiting, error)
+        else:
+            waiting.set(error)
     if before is CONNECTED:
         start_on_strand(core, _tell, socket, (reason, description), Own.DISCONNECT)
     else:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..engine.connection import Connection
-from ..engine.state import WhenFull
-from ..errors import AckTimeout, Disconnected, SyncSioError
+from ..engine.state import WAIT
 from ..protocol.socketio.packet import EVENT, Packet
 from ..types import Environ
-from .acks import MAX_PENDING_ACKS, Callback, Pending, as_result
-from .broadcast import BroadcastOperator
-from .core import ADMITTED, CONNECTED, GONE, PENDING, Core, on_strand_of
+from .acks import DEFAULT_TIMEOUT
+from .broadcast import PLAIN, BroadcastOperator
+from .core import CONNECTED, GONE, Core
 from .handlers import EventName, Handler, Own, add, check_emitted, check_function, key_of, remove
 from .handshake import Handshake, make_handshake
 from .middleware import Middleware
 from .rooms import Target, room_names
+from .sending import ask_for, call
+from .socket_operator import SocketOperator
 
 if TYPE_CHECKING:
     from .namespace import Namespace
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-WAIT: Final = WhenFull.WAIT
 
 
 class Socket:
@@ -122,17 +121,19 @@ class Socket:
 
         Args:
             ack: called as `ack(*response)` when the client has answered, beside its other handlers; never if it does not.
+                After `timeout()` it is `ack(error, *response)` and is always called, see there.
 
         Raises:
             SlowConsumer: the client did not take what waits within `send_timeout`; it has been closed.
             TypeError: something in `args` cannot be sent; nothing was.
             ValueError: a reserved name.
         """
+        if ack is not None:
+            ask_for(self, event, args, ack, PLAIN)
+            return
         check_emitted(event)
         core = self._core
-        if ack is not None:
-            self._ask(event, args, Callback(event, check_function(ack, "ack")))
-        elif core.state is not GONE:
+        if core.state is not GONE:
             home = core.home
             core.connection.send_parcel(home.site.parcel(Packet(EVENT, home.name, [event, *args])), WAIT)
 
@@ -140,7 +141,7 @@ class Socket:
         """Send the event `"message"`."""
         self.emit("message", *args)
 
-    def call(self, event: EventName, *args: Any, timeout: float | None = 60.0) -> Any:
+    def call(self, event: EventName, *args: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
         """Send an event and block until the client has acknowledged it.
 
         Args:
@@ -154,62 +155,20 @@ class Socket:
             Disconnected: the client is not connected, or has gone meanwhile; at once.
             SlowConsumer, TypeError, ValueError: as `emit`.
         """
-        check_emitted(event)
-        core = self._core
-        driver = core.home.site.driver
-        if core.state is not CONNECTED:
-            self._refuse_call(event)
-        if not driver.may_wait():
-            raise RuntimeError(f"call({event!r}) blocks, and this thread may not: use emit with ack=, or io.spawn")
-        waiter = driver.waiter()
-        number, is_sent = self._ask(event, args, waiter)
-        if not is_sent:
-            core.take_ack(number)
-            self._refuse_call(event)
-        if not waiter.wait(timeout):
-            if core.take_ack(number) is not None:
-                raise AckTimeout(f"no acknowledgement of {event!r} within {timeout} s{self._what_waits_behind()}")
-            waiter.wait()                   # it came just now: whoever took it from the table is about to hand it over
-        if isinstance(waiter.value, Disconnected):
-            raise waiter.value
-        return as_result(waiter.value)
+        return call(self, event, args, timeout, PLAIN)
 
-    def _ask(self, event: EventName, args: tuple[Any, ...], pending: Pending) -> tuple[int, bool]:
-        """Send an event that wants an acknowledgement. Returns its id, and whether it went out."""
-        core = self._core
-        if core.state is GONE:
-            return -1, False
-        home, connection = core.home, core.connection
-        number = home.ack_number()
-        parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args], number))
-        with connection.lock:
-            if core.state is GONE:
-                return -1, False
-            if core.acks is None:
-                core.acks = {}
-            if len(core.acks) >= MAX_PENDING_ACKS:
-                raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of socket {self.id} are awaited already: {event!r} was not sent")
-            core.acks[number] = pending
-            connection.owe_ack()
-        return number, connection.send_parcel(parcel, WAIT)
+    @property
+    def volatile(self) -> SocketOperator:
+        """Send what may be lost: nothing, if the client cannot take it now."""
+        return SocketOperator(self).volatile
 
-    def _refuse_call(self, event: EventName) -> NoReturn:
-        core = self._core
-        if core.state in (PENDING, ADMITTED):
-            raise Disconnected(f"call({event!r}): the client is not connected yet, so it cannot answer while middleware runs")
-        raise Disconnected(f"call({event!r}): the client is gone ({core.reason or 'it is being closed'})", core.reason)
+    def compress(self, compress: bool) -> SocketOperator:
+        """Send, and say whether it may be compressed."""
+        return SocketOperator(self).compress(compress)
 
-    def _what_waits_behind(self) -> str:
-        if on_strand_of.get() != self.id:
-            return ""
-        # JavaScript that awaits our answer before it gives its own waits for us, and we for it
-        for item in self._core.strand.waiting():
-            if isinstance(item, Packet) and item.data:
-                return (
-                    f": event {item.data[0]!r} of this client waits behind the handler that called; "
-                    "if the client answers only after that, register it with concurrent=True"
-                )
-        return ""
+    def timeout(self, seconds: float) -> SocketOperator:
+        """Send, and say in how many seconds the acknowledgement must come, see `SocketOperator.timeout`."""
+        return SocketOperator(self).timeout(seconds)
 
     # -- handlers ----------------------------------------------------------------------------------------------------------
 
@@ -318,6 +277,11 @@ class Socket:
     def broadcast(self) -> BroadcastOperator:
         """Broadcast to everybody in the namespace but this client."""
         return BroadcastOperator(self._core.home, Target(None, frozenset((self.id,))))
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """The same to the clients of this process."""
+        return self.broadcast.local
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 

@@ -129,6 +129,8 @@ class FakeConnection:
         self.ready_state = "open"
         self.receiver: Any = None
         self.error: Exception | None = None
+        self.is_full = False
+        """It takes nothing that is volatile."""
         self.transport = SimpleNamespace(name="websocket")
 
     def send_parcel(self, parcel: Parcel, when_full: Any) -> bool:
@@ -136,6 +138,8 @@ class FakeConnection:
             return False
         if self.error is not None and when_full.value == "wait":
             raise self.error
+        if self.is_full and when_full.value == "drop":
+            return False
         self.parcels.append(parcel)
         self.modes.append(when_full.value)
         return True

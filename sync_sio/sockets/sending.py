@@ -1,0 +1,136 @@
+"""How an event goes to one client, and how its answer is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..engine.state import DROP, WAIT
+from ..errors import AckTimeout, Disconnected, SyncSioError
+from ..protocol.socketio.packet import EVENT, Packet
+from .acks import MAX_PENDING_ACKS, Callback, Pending, as_result
+from .broadcast import Flags, check_seconds
+from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
+from .dispatch import call_back
+from .handlers import EventName, check_emitted, check_function
+
+if TYPE_CHECKING:
+    from .socket import Socket
+
+
+def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) -> None:
+    """Send an event that wants no answer."""
+    check_emitted(event)
+    core = socket._core
+    if core.state is not GONE:
+        home = core.home
+        parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args]), flags.compress)
+        core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+
+
+def ask_for(socket: Socket, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any], flags: Flags) -> None:
+    """Send an event and have `ack` called with the answer.
+
+    An event that is volatile and was dropped is not answered: its callback hears so at once if it hears of errors, or is dropped
+    with it. Nothing waits in a table for what cannot come.
+    """
+    check_emitted(event)
+    callback = Callback(event, check_function(ack, "ack"), flags.timeout is not None)
+    number, is_sent = _ask(socket, event, args, callback, flags)
+    if not is_sent and (number is None or socket._core.take_ack(number) is not None):
+        call_back(socket, callback, _why_not_sent(socket, event))
+
+
+def call(socket: Socket, event: EventName, args: tuple[Any, ...], timeout: float | None, flags: Flags) -> Any:
+    """Send an event and block until its answer is there. See `Socket.call`."""
+    check_emitted(event)
+    if timeout is not None:
+        check_seconds(timeout)
+    core = socket._core
+    driver = core.home.site.driver
+    if core.state is not CONNECTED:
+        _refuse_call(socket, event)
+    if not driver.may_wait():
+        raise RuntimeError(f"call({event!r}) blocks, and this thread may not: use emit with ack=, or io.spawn")
+    waiter = driver.waiter()
+    number, is_sent = _ask(socket, event, args, waiter, flags)
+    if number is None:
+        _refuse_call(socket, event)
+    if not is_sent:
+        core.take_ack(number)
+        raise _why_not_sent(socket, event)
+    if not waiter.wait(timeout):
+        if core.take_ack(number) is not None:
+            raise AckTimeout(f"no acknowledgement of {event!r} within {timeout} s{_what_waits_behind(socket)}")
+        waiter.wait()                   # it came just now: whoever took it from the table is about to hand it over
+    if isinstance(waiter.value, Disconnected):
+        raise waiter.value
+    return as_result(waiter.value)
+
+
+def _ask(
+    socket: Socket, event: EventName, args: tuple[Any, ...], pending: Pending, flags: Flags
+) -> tuple[int | None, bool]:
+    """Send an event that wants an answer. Returns its number (None: the client is gone), and whether it went out."""
+    core = socket._core
+    home, connection = core.home, core.connection
+    number = home.ack_number()
+    parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args], number), flags.compress)
+    with connection.lock:
+        if core.state is GONE:
+            return None, False
+        if core.acks is None:
+            core.acks = {}
+        if len(core.acks) >= MAX_PENDING_ACKS:
+            raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of socket {socket.id} are awaited already: {event!r} was not sent")
+        core.acks[number] = pending
+        connection.owe_ack()
+    if isinstance(pending, Callback) and flags.timeout is not None:
+        _arm(socket, number, pending, flags.timeout)
+    return number, connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+
+
+def _arm(socket: Socket, number: int, callback: Callback, seconds: float) -> None:
+    # after it was put into the table, where the timer looks for it: the client may have gone, or the time be over, by now
+    core = socket._core
+    timer = core.home.site.driver.later(seconds, _time_out, socket, number, seconds)
+    with core.connection.lock:
+        is_awaited = core.acks is not None and core.acks.get(number) is callback
+        if is_awaited:
+            callback.timer = timer
+    if not is_awaited:
+        timer.cancel()
+
+
+def _time_out(socket: Socket, number: int, seconds: float) -> None:
+    """No answer in time (a timer: phase one)."""
+    callback = socket._core.take_ack(number)
+    if isinstance(callback, Callback):
+        call_back(socket, callback, AckTimeout(f"no acknowledgement of {callback.event!r} within {seconds} s"))
+
+
+def _why_not_sent(socket: Socket, event: EventName) -> SyncSioError:
+    core = socket._core
+    if core.state is not GONE and core.connection.ready_state == "open":
+        return AckTimeout(f"{event!r} was not sent: it is volatile, and the client could not take it")
+    return Disconnected(f"{event!r} was not sent: the client is gone ({core.reason or 'it is being closed'})", core.reason)
+
+
+def _refuse_call(socket: Socket, event: EventName) -> NoReturn:
+    core = socket._core
+    if core.state in (PENDING, ADMITTED):
+        raise Disconnected(f"call({event!r}): the client is not connected yet, so it cannot answer while middleware runs")
+    raise _why_not_sent(socket, event)
+
+
+def _what_waits_behind(socket: Socket) -> str:
+    if on_strand_of.get() != socket.id:
+        return ""
+    # JavaScript that awaits our answer before it gives its own waits for us, and we for it
+    for item in socket._core.strand.waiting():
+        if isinstance(item, Packet) and item.data:
+            return (
+                f": event {item.data[0]!r} of this client waits behind the handler that called; "
+                "if the client answers only after that, register it with concurrent=True"
+            )
+    return ""
