@@ -1,4 +1,4 @@
-"""What the door answers with: status, headers, body; and the headers that users have a say in."""
+"""What the door answers with: status, headers, body; refusals; and the headers that users have a say in."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..types import HeaderList
+from ..protocol import json
+from ..types import Environ, HeaderList
 from ..wsgi.environ import Request
 from .polling import BODY_HEADERS
+from .requests import UNSUPPORTED_PROTOCOL, Refusal
+
+if TYPE_CHECKING:
+    from .server import EngineServer
 
 logger = logging.getLogger("sync_sio.engine")
 
+RETRY_AFTER: Final = "5"
 _MSIE: Final = re.compile(r";MSIE|Trident/")
 
 
@@ -34,6 +40,76 @@ PARKED: Final = Answer(200, [("Content-Length", "0")])
 
 def text_answer(headers: HeaderList, body: bytes) -> Answer:
     return Answer(200, [*headers, BODY_HEADERS, ("Content-Length", str(len(body)))], body)
+
+
+def busy(cors: HeaderList) -> Answer:
+    return Answer(503, [*cors, ("Retry-After", RETRY_AFTER), ("Content-Length", "0")])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestError:
+    """What `connection_error` listeners get."""
+
+    code: int
+    message: str
+    context: Mapping[str, object]
+    request: Environ
+
+
+def refuse(server: EngineServer, request: Request, refusal: Refusal, cors: HeaderList) -> Answer:
+    """Tell the client, the listeners, and of an old client the operator."""
+    if refusal.code == UNSUPPORTED_PROTOCOL:
+        server.notices.warn(
+            f"EIO {request.header('User-Agent')}",
+            "refused a client that speaks EIO=%s, an old Socket.IO version; its User-Agent is %r: update the client to 3.x or 4.x",
+            request.query.get("EIO"),
+            request.header("User-Agent"),
+        )
+    if server.events.has("connection_error"):
+        error = RequestError(refusal.code, refusal.text, refusal.context, request.environ)
+        for listener in server.events.take("connection_error"):
+            try:
+                listener(error)
+            except Exception:
+                logger.exception("a listener of 'connection_error' failed")
+    body = json.encode({"code": refusal.code, "message": refusal.text})[0]
+    return Answer(refusal.status, [*cors, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
+
+
+def tell_no_takeover(server: EngineServer, reason: str) -> None:
+    server.notices.warn(
+        "takeover",
+        "no WebSocket is possible on this web server, so clients poll, and a poll that waits holds a thread: %s",
+        reason,
+    )
+
+
+# -- headers -------------------------------------------------------------------------------------------------------------------
+
+
+def session_headers(server: EngineServer, request: Request, cors: HeaderList, is_first: bool = False) -> HeaderList:
+    """Return the headers of a session's response, with what the listeners made of them."""
+    if not server.events.has("headers") and not (is_first and server.events.has("initial_headers")):
+        return [*cors, NO_STORE, *for_old_browsers(request)]
+    headers: dict[str, Any] = dict((*cors, NO_STORE, *for_old_browsers(request)))
+    for event in ("initial_headers", "headers") if is_first else ("headers",):
+        for listener in server.events.take(event):
+            try:
+                listener(headers, request.environ)
+            except Exception:
+                logger.exception("a listener of %r failed", event)
+    return header_lines(headers)
+
+
+def cookie_lines(server: EngineServer, request: Request, sid: str) -> HeaderList:
+    cookie = server.options.cookie
+    if cookie is None:
+        return []
+    if callable(cookie):
+        cookie = cookie(request.environ)
+    if isinstance(cookie, str):
+        cookie = {"name": cookie}
+    return [("Set-Cookie", cookie_value(sid, cookie))]
 
 
 def for_old_browsers(request: Request) -> HeaderList:

@@ -16,6 +16,7 @@ from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..types import Environ
 from .connection import Connection
+from .outbox import Outbox
 from .seams import Candidate, DirectTransport
 from .state import CLOSED, OPEN
 
@@ -74,6 +75,29 @@ class SimpleWebSocketTransport:
     def send_control(self, parcel: Parcel) -> None:
         self._control.append(parcel)
         self.poke()
+
+    # -- the beginning and the end of the application's call -----------------------------------------------------------------------
+
+    def open(self, parcels: list[Parcel]) -> None:
+        """These are the session's first packets (lock held). The library has answered the handshake."""
+        outbox = self.connection.outbox = Outbox()
+        for parcel in parcels:
+            outbox.append(parcel)
+
+    def send_handshake(self) -> None:
+        """The library has answered it."""
+
+    def serve(self, is_wanted: bool = True) -> None:
+        """Read on the web server's thread until the WebSocket is over, then leave the application's call in the way that this server
+        wants it: raises, or returns for an empty response. `is_wanted`: False: only to say goodbye.
+        """
+        if not is_wanted:
+            self.finish()
+        self._driver.spawn(self.write)
+        self.read()
+        error = RAISE_AT_END.get(getattr(self._websocket, "mode", ""))
+        if error is not None:
+            raise error()
 
     # -- writing: a thread of its own ------------------------------------------------------------------------------------------
 
@@ -170,9 +194,3 @@ class SimpleWebSocketTransport:
                 self.upgrade.on_text(data)
         finally:
             waiter.set()
-
-    def end_of_call(self) -> None:
-        """Leave the application call in the way that this web server wants it. Raises, or returns for an empty response."""
-        error = RAISE_AT_END.get(getattr(self._websocket, "mode", ""))
-        if error is not None:
-            raise error()

@@ -49,6 +49,7 @@ class WebSocketTransport:
         "deflate",
         "driver",
         "fd",
+        "head",
         "is_armed",
         "is_deaf",
         "is_leaving",
@@ -61,7 +62,9 @@ class WebSocketTransport:
 
     name: Final = "websocket"
 
-    def __init__(self, connection: Connection, stream: Stream, leftover: bytes = b"", deflate: Deflate | None = None) -> None:
+    def __init__(
+        self, connection: Connection, stream: Stream, leftover: bytes = b"", deflate: Deflate | None = None, head: bytes = b""
+    ) -> None:
         self.connection = connection
         self.driver: Driver = connection.driver
         self.stream = stream
@@ -70,6 +73,8 @@ class WebSocketTransport:
         limit = connection.home.options.max_http_buffer_size
         self.reader = FrameReader(limit) if deflate is None else FrameReader(limit, deflate.inflate)
         self.leftover = leftover
+        self.head = head
+        """The answer to the handshake, until it is sent."""
         self.upgrade: Candidate | None = None
         self.is_armed = False
         self.is_deaf = False
@@ -77,9 +82,13 @@ class WebSocketTransport:
         self.is_lost = False
         self.close_code: int | None = None
 
-    def start(self) -> None:
-        """Read from now on: what the server had read ahead, then the stream. Any thread."""
+    def serve(self, is_wanted: bool = True) -> None:
+        """Read from now on: what the server had read ahead, then the stream. Any thread. `is_wanted`: False: only to say goodbye."""
         self.driver.post(self._begin)
+        if not is_wanted or self.connection.state is CLOSED:
+            self.finish()                   # it may have ended while it was on its way to this transport
+        if self.connection.home.is_closed:
+            self.driver.discard(self)       # the loop may have ended: nobody else would
 
     def _begin(self) -> None:
         leftover, self.leftover = self.leftover, b""
@@ -143,8 +152,14 @@ class WebSocketTransport:
         """What `Connection.send_parcel` may write to at once."""
         return self
 
-    def send_handshake(self, head: bytes) -> None:
-        """Send the 101 answer of an upgrade. A client that has no room even for that is none."""
+    def open(self, parcels: list[Parcel]) -> None:
+        """Answer the handshake; these are the session's first packets."""
+        head, self.head = self.head, b""
+        self.send_raw(head + b"".join([parcel.frames for parcel in parcels]))
+
+    def send_handshake(self) -> None:
+        """Answer the handshake of a candidate. A client that has no room even for that is none."""
+        head, self.head = self.head, b""
         try:
             is_sent = self.stream.send(head) == len(head)
         except OSError:

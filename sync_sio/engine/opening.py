@@ -1,0 +1,111 @@
+"""A request that wants a session: may it have one, under which id, and what is it told first?"""
+
+from __future__ import annotations
+
+import logging
+import re
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Final
+
+from ..errors import RequestRefused
+from ..protocol.engineio.packet import open_packet
+from ..protocol.engineio.payload import encode_payload
+from ..protocol.parcel import Parcel
+from ..types import HeaderList
+from ..wsgi.environ import Request, compact
+from ..wsgi.takeover import may_take
+from .accepting import check_upgrade, open_websocket
+from .connection import Connection
+from .polling import PollingTransport
+from .requests import FORBIDDEN, Refusal, bad_request, check_handshake, check_protocol
+from .responses import Answer, busy, cookie_lines, refuse, session_headers, tell_no_takeover, text_answer
+
+if TYPE_CHECKING:
+    from .server import EngineServer
+
+logger = logging.getLogger("sync_sio.engine")
+
+_SID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def open_session(server: EngineServer, request: Request, cors: HeaderList) -> Answer:
+    refusal = (
+        check_handshake(request) or _ask_application(server, request) or check_protocol(request) or check_upgrade(request)
+    )
+    if refusal is not None:
+        return refuse(server, request, refusal, cors)
+    sid = _new_id(server, request)
+    if isinstance(sid, Refusal):
+        return refuse(server, request, sid, cors)
+    # what a trusted proxy states is what the application shall see, as with any other proxy middleware
+    environ = {**request.environ, "wsgi.url_scheme": request.scheme}
+    connection = Connection(server, sid, compact(environ), request.remote_address)
+    connection.transport = PollingTransport(connection)
+    connection.receiver = server.receiver(connection)
+    if not server.register(connection):
+        if server.is_closed:
+            return busy(cors)
+        if sid in server.connections and server.generate_id is not None:
+            logger.warning("generate_id returned %r, which is taken: ids must be unique", sid)
+            return refuse(server, request, bad_request("ID_GENERATION_ERROR"), cors)
+        server.notices.warn("max_connections", "max_connections=%d are there: refusing more", server.options.max_connections)
+        return busy(cors)
+    if request.is_upgrade:
+        return open_websocket(server, request, connection, _first_parcels(server, connection, []), cors)
+    return _open_polling(server, request, connection, cors)
+
+
+def _open_polling(server: EngineServer, request: Request, connection: Connection, cors: HeaderList) -> Answer:
+    options = server.options
+    upgrades = []
+    if options.allow_upgrades and "websocket" in options.transports:
+        reason = may_take(request.environ)
+        if reason is None:
+            upgrades = ["websocket"]
+        else:
+            tell_no_takeover(server, reason)
+    parcels = _first_parcels(server, connection, upgrades)
+    headers = [*session_headers(server, request, cors, is_first=True), *cookie_lines(server, request, connection.id)]
+    server.opened(connection)
+    return text_answer(headers, encode_payload(parcel.payload for parcel in parcels))
+
+
+def _first_parcels(server: EngineServer, connection: Connection, upgrades: list[str]) -> list[Parcel]:
+    options = server.options
+    handshake = open_packet(
+        connection.id, upgrades, options.ping_interval, options.ping_timeout, options.max_http_buffer_size
+    )
+    parcels = [Parcel.control(handshake)]
+    initial = options.initial_packet
+    if initial is not None:
+        parcels.append(Parcel(initial.encode()) if isinstance(initial, str) else Parcel(None, (initial,)))
+    return parcels
+
+
+def _ask_application(server: EngineServer, request: Request) -> Refusal | None:
+    allow = server.options.allow_request
+    if allow is None:
+        return None
+    try:
+        is_allowed = allow(request.environ)
+    except RequestRefused as error:
+        return Refusal(FORBIDDEN, {"message": error.message}, error.message)
+    except Exception:
+        logger.exception("allow_request failed, so the request is refused")
+        is_allowed = False
+    return Refusal(FORBIDDEN, {"message": "Forbidden"}) if is_allowed is False else None
+
+
+def _new_id(server: EngineServer, request: Request) -> str | Refusal:
+    generate = server.generate_id
+    if generate is None:
+        return token_urlsafe(15)
+    try:
+        sid: object = generate(request.environ)
+    except Exception:
+        logger.exception("generate_id failed, so the request is refused")
+        return bad_request("ID_GENERATION_ERROR")
+    if not isinstance(sid, str) or not _SID.fullmatch(sid):
+        logger.warning("generate_id returned %r: a str of 1 to 128 letters, digits, '-' and '_' is wanted", sid)
+        return bad_request("ID_GENERATION_ERROR")
+    return sid
