@@ -10,6 +10,7 @@ from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unkno
 from .drivers.base import Driver
 from .drivers.locks import native_lock
 from .engine.server import EngineServer
+from .probe import Probe
 from .protocol.http import reason_phrase
 from .protocol.socketio.parser import JsonParser
 from .sockets.broadcast import BroadcastOperator
@@ -247,6 +248,16 @@ class Server:
             waiting = list(self._to_spawn)
         for fn, args in waiting:
             self.engine.driver.spawn(fn, *args)
+
+    def add_probe(self, probe: Probe) -> None:
+        """Tell a tool what happens here from now on. Any thread."""
+        with self._lock:
+            self.engine.probes = self._hub.site.probes = (*self.engine.probes, probe)
+
+    def remove_probe(self, probe: Probe) -> None:
+        """Tell this tool nothing more; calls that are on their way may still come. One that was not added is ignored."""
+        with self._lock:
+            self.engine.probes = self._hub.site.probes = tuple(each for each in self.engine.probes if each is not probe)
 
     def audit(self) -> list[str]:
         """Name what is left when nothing should be: sockets, rooms, acks, connections, timers. For tests; empty is good."""

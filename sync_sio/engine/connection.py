@@ -475,6 +475,8 @@ class Connection:
         with self.lock:
             self.outbox = None
         self.home.forget(self)
+        for probe in self.home.probes:
+            probe.connection_closed(self, self.reason)
         self._tell_operator()
         self.receiver.closed(self.reason, self.description)
         self.fire("close", self.reason, self.description, may_register=self.home.has_greeters())

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from ..config import EngineOptions
 from ..drivers.base import Driver, Habit, Watched
 from ..notices import Notices
+from ..probe import Probe
 from ..protocol.parcel import Parcel
 from ..types import Environ
 
@@ -25,6 +26,7 @@ class Home(Protocol[C]):
     """The process is about to end: nothing new is served, and nobody may be left to run what is posted."""
     habits: Mapping[str, Habit]
     """What is learned about the listeners of each event of connections."""
+    probes: tuple[Probe, ...]
     lingering: set[Watched]
     """WebSockets that have sent their close frame and wait for the client's."""
 

@@ -25,6 +25,7 @@ from ..drivers.base import Driver, Habit, Watched
 from ..drivers.choose import choose, refuse_late_patching
 from ..drivers.locks import native_lock, native_rlock
 from ..notices import Notices
+from ..probe import Probe
 from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
@@ -80,6 +81,7 @@ class EngineServer:
         self.connections: dict[str, Connection] = {}
         self.habits: Mapping[str, Habit] = {name: Habit() for name in ("connection", *EVENTS)}
         self.lingering: set[Watched] = set()
+        self.probes: tuple[Probe, ...] = ()
         self.events = Events("connection", "connection_error", "initial_headers", "headers")
         self.driver: Driver
         self.notices: Notices
@@ -229,6 +231,8 @@ class EngineServer:
 
     def opened(self, connection: Connection) -> None:
         """Its open packet is on its way: it lives from here on."""
+        for probe in self.probes:
+            probe.connection_opened(connection)
         connection.open()
         self.heartbeat.opened(connection)
         if connection.state is CLOSED:

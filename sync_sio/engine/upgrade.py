@@ -126,6 +126,8 @@ class Upgrade:
         self.stop()
         if is_done:
             self.polling.release(GOODBYE)
+            for probe in connection.home.probes:
+                probe.transport_changed(connection)
             connection.fire("upgrade", websocket)
         elif is_conflict:
             connection.tell()

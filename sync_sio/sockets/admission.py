@@ -86,7 +86,13 @@ def _enter_rooms(socket: Socket) -> bool:
     with core.connection.lock:
         if not core.move(ADMITTED):
             return False
-    return core.home.rooms.admit(socket.id)
+    home = core.home
+    if not home.rooms.admit(socket.id):
+        return False
+    for probe in home.site.probes:
+        for room in home.rooms.rooms_of(socket.id) or ():
+            probe.room_joined(home, room, socket.id)
+    return True
 
 
 def _connect(socket: Socket) -> None:
@@ -111,6 +117,8 @@ def _connect(socket: Socket) -> None:
         timer.cancel()
     connection.send_parcel(home.site.parcel(Packet(CONNECT, home.name, {"sid": socket.id})), WhenFull.CLOSE)
     core.client.joined()
+    for probe in home.site.probes:
+        probe.socket_connected(socket)
     if is_free:
         home.site.driver.run(core.strand)       # not before CONNECT went out
 

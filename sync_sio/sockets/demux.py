@@ -49,6 +49,8 @@ class Demux:
 
     def text(self, data: bytes) -> None:
         """Take a message's text. Raises ProtocolError when the connection must be closed."""
+        for probe in self._site.probes:
+            probe.message_received(self._connection, len(data))
         try:
             packet = self._decoder.text(data)
         except ProtocolError as error:
@@ -61,6 +63,8 @@ class Demux:
 
     def binary(self, data: bytes) -> None:
         """Take a binary message. Raises ProtocolError when the connection must be closed."""
+        for probe in self._site.probes:
+            probe.message_received(self._connection, len(data))
         try:
             packet = self._decoder.binary(data)
         except ProtocolError as error:
@@ -87,6 +91,8 @@ class Demux:
                 raise ProtocolError(f"an event for {packet.namespace!r}, where this client is not connected")
             core = socket._core
             home = core.home
+            for probe in self._site.probes:
+                probe.event_received(socket, packet.data, size)
             habit = home.habits.get(packet.data[0], home.other_habit)
             if core.state is not CONNECTED and self._may_hold(core, packet, size):
                 pass

@@ -188,6 +188,8 @@ def run_handlers(
         elif core.state is CONNECTED:
             home = core.home
             parcel = home.site.parcel(Packet(ACK, home.name, as_response(result), number))
+            for probe in home.site.probes:
+                probe.ack_sent(home, parcel)
             core.connection.send_parcel(parcel, WAIT)
     except SlowConsumer:
         pass    # it has been closed, and the operator told: nobody here could do more about it
@@ -206,6 +208,8 @@ def _prepare_ack(core: Core, number: int, response: list[Any]) -> Callable[[], N
 
 def _send_ack(core: Core, parcel: Parcel) -> None:
     if core.state is CONNECTED:
+        for probe in core.home.site.probes:
+            probe.ack_sent(core.home, parcel)
         with suppress(SlowConsumer):        # as above
             core.connection.send_parcel(parcel, WAIT)
 

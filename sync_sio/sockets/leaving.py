@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..drivers.base import Timer
 from ..errors import Disconnected
 from .acks import Callback, Pending
-from .core import CONNECTED, GONE, Core, State
+from .core import ADMITTED, CONNECTED, GONE, Core, State
 from .dispatch import call_back, context_of, fire, start_on_strand
 from .handlers import Own
 from .socket import Socket
@@ -51,6 +51,12 @@ def leave(
             call_back(socket, waiting, error)
         else:
             waiting.set(error)
+    for probe in site.probes:
+        if before is CONNECTED:
+            probe.socket_left(socket, reason, core.past_rooms or ())
+        elif before is ADMITTED:
+            for room in core.past_rooms or ():
+                probe.room_left(core.home, room, socket.id)
     if before is CONNECTED:
         start_on_strand(core, _tell, socket, (reason, description), Own.DISCONNECT)
     else:

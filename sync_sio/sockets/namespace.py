@@ -280,7 +280,10 @@ class Namespace:
         parcel = self.site.parcel(packet, flags.compress)
         if self._is_started:
             when_full = DROP if flags.volatile else CLOSE
-            for socket in self.rooms.recipients(target):
+            recipients = self.rooms.recipients(target)
+            for probe in self.site.probes:
+                probe.event_sent(recipients, packet, parcel)
+            for socket in recipients:
                 socket._core.connection.send_parcel(parcel, when_full)
 
     # -- for the sockets ---------------------------------------------------------------------------------------------------

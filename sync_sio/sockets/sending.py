@@ -24,7 +24,10 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
     core = socket._core
     if core.state is not GONE:
         home = core.home
-        parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args]), flags.compress)
+        packet = Packet(EVENT, home.name, [event, *args])
+        parcel = home.site.parcel(packet, flags.compress)
+        for probe in home.site.probes:
+            probe.event_sent((socket,), packet, parcel)
         core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
 
 
@@ -75,7 +78,8 @@ def _ask(
     core = socket._core
     home, connection = core.home, core.connection
     number = home.ack_number()
-    parcel = home.site.parcel(Packet(EVENT, home.name, [event, *args], number), flags.compress)
+    packet = Packet(EVENT, home.name, [event, *args], number)
+    parcel = home.site.parcel(packet, flags.compress)
     with connection.lock:
         if core.state is GONE:
             return None, False
@@ -87,6 +91,8 @@ def _ask(
         connection.owe_ack()
     if isinstance(pending, Callback) and flags.timeout is not None:
         _arm(socket, number, pending, flags.timeout)
+    for probe in home.site.probes:
+        probe.event_sent((socket,), packet, parcel)
     return number, connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..drivers.base import Driver, Lock, Waiter
+from ..probe import Probe
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
 
@@ -32,6 +33,7 @@ class Site:
         self.lock: Lock
         self.is_started = False
         self.error_listeners: list[Callable[..., Any]] = []
+        self.probes: tuple[Probe, ...] = ()
         self._warned: set[object] = set()
         self._leaving: Counter[str] = Counter()
         self._all_told: list[tuple[Waiter, str]] = []
@@ -45,6 +47,8 @@ class Site:
         self.is_started = False
         self._leaving = Counter()
         self._all_told = []
+        for probe in self.probes:
+            probe.reset()
 
     def parcel(self, packet: Packet, may_compress: bool = True) -> Parcel:
         """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""

@@ -135,7 +135,11 @@ class Socket:
         core = self._core
         if core.state is not GONE:
             home = core.home
-            core.connection.send_parcel(home.site.parcel(Packet(EVENT, home.name, [event, *args])), WAIT)
+            packet = Packet(EVENT, home.name, [event, *args])
+            parcel = home.site.parcel(packet)
+            for probe in home.site.probes:
+                probe.event_sent((self,), packet, parcel)
+            core.connection.send_parcel(parcel, WAIT)
 
     def send(self, *args: Any) -> None:
         """Send the event `"message"`."""
