@@ -28,10 +28,11 @@ from .listener import Receiver
 from .outbox import Outbox
 from .seams import DirectTransport, Home, RequestRecord, Transport
 from .state import CLOSED, CLOSING, DROP, OPEN, OPENING, WAIT, WhenFull
+from .tap import TAPPED, Tap, packet_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EVENTS: Final = ("message", "upgrade", "close")
+EVENTS: Final = ("message", "upgrading", "upgrade", "packet", "packet_create", "drain", "heartbeat", "close")
 """What users may listen to on a connection."""
 BUSY: Final = -1
 """`corked` while a write is in progress: a finalizer that emits on the same thread may only append."""
@@ -87,7 +88,9 @@ class Connection:
         "resumed",
         "senders",
         "state",
+        "tap",
         "transport",
+        "upgraded",
     )
 
     protocol: Final = 4
@@ -124,6 +127,9 @@ class Connection:
         self._request: Environ | None = None
         self._strand: Strand | None = None
         self._events: Events | None = None
+        self.tap: Tap | None = None
+        self.upgraded = False
+        """Whether it began with polling and is on WebSocket now."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.state.value} on {self.transport.name}>"
@@ -134,6 +140,17 @@ class Connection:
     def ready_state(self) -> str:
         """`"opening"`, `"open"`, `"closing"` or `"closed"`."""
         return self.state.value
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether a WebSocket is there that it may switch to."""
+        return self.candidate is not None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits for this client to take it; see `max_buffered_bytes`."""
+        outbox = self.outbox
+        return 0 if outbox is None else outbox.size
 
     @property
     def request(self) -> Environ:
@@ -156,8 +173,14 @@ class Connection:
     @overload
     def on(self, name: str) -> Callable[[F], F]: ...
     def on(self, name: str, listener: Any = None) -> Any:
-        """Call `listener` for `"upgrade"(transport)`, `"close"(reason, description)`; on plain Engine.IO servers `"message"(data)`."""
-        return self._listeners().on(name, listener)
+        """Call `listener` for one of these, in order, on a strand of this connection's own; as a call or a decorator.
+
+        `"upgrading"(transport)`, `"upgrade"(transport)`: the probe came, the switch is made. `"packet"(packet)`,
+        `"packet_create"(packet)`: one was received, or will be sent; `packet.type` is `"message"`, `"ping"` …, `packet.data` str or
+        bytes. `"drain"()`: all that was sent has left. `"heartbeat"()`: the client has answered a ping. `"close"(reason, description)`.
+        On plain Engine.IO servers also `"message"(data)`.
+        """
+        return self._add(name, listener, once=False)
 
     @overload
     def once(self, name: str, listener: F) -> F: ...
@@ -165,23 +188,30 @@ class Connection:
     def once(self, name: str) -> Callable[[F], F]: ...
     def once(self, name: str, listener: Any = None) -> Any:
         """The same for the next time only."""
-        return self._listeners().once(name, listener)
+        return self._add(name, listener, once=True)
 
     def off(self, name: str, listener: Callable[..., Any] | None = None) -> None:
         """Remove a listener, or all of one event."""
-        self._listeners().off(name, listener)
+        events = self._listeners()
+        events.off(name, listener)
+        with self.lock:
+            if self.tap is not None and not any(map(events.has, TAPPED)):
+                self.tap = None
 
-    def send(self, data: str | bytes) -> None:
+    def send(self, data: str | bytes, compress: bool = True) -> None:
         """Send one message. Blocks only while over half of `max_buffered_bytes` waits for this client; a closed one gets nothing.
+
+        Args:
+            compress: whether it may be compressed, where that was agreed on.
 
         Raises:
             TypeError: neither str nor bytes.
             SlowConsumer: the client did not take what waits within `send_timeout`; it is closed.
         """
         if isinstance(data, str):
-            parcel = Parcel(data.encode("utf-8", "surrogatepass"))
+            parcel = Parcel(data.encode("utf-8", "surrogatepass"), (), compress)
         elif isinstance(data, bytes | bytearray | memoryview):
-            parcel = Parcel(None, (bytes(data),))
+            parcel = Parcel(None, (bytes(data),), compress)
         else:
             raise TypeError(f"a message is str or bytes, not {type(data).__name__}: encode it first, with JSON for instance")
         self.send_parcel(parcel, WAIT)
@@ -193,15 +223,28 @@ class Connection:
             size: bytes that it counts for while it waits.
             may_register: listeners may still come that have a right to this: a handler of "connection" that has not run.
         """
-        if self._events is None and not may_register:
+        if not may_register and (self._events is None or not self._events.has(name)):
             return
         strand = self.strand
         if strand.put(_call_listeners, self, (name, args), self.home.habits[name], size):
             self.driver.run(strand)
 
+    def _add(self, name: str, listener: Any, once: bool) -> Any:
+        if listener is None:
+            return lambda function: self._add(name, function, once)
+        events = self._listeners()
+        (events.once if once else events.on)(name, listener)
+        if name in TAPPED:
+            with self.lock:
+                if self.tap is None:
+                    self.tap = Tap()
+        return listener
+
     def _listeners(self) -> Events:
         if self._events is None:
-            self._events = Events(*EVENTS)
+            with self.lock:
+                if self._events is None:
+                    self._events = Events(*EVENTS)
         return self._events
 
     # -- out: any thread -------------------------------------------------------------------------------------------------
@@ -219,6 +262,8 @@ class Connection:
                 self.corked = BUSY
                 direct.write(parcel)
                 self.corked = 0
+                if self.tap is not None:
+                    self._tap_sent(parcel)
                 self.uncork()               # a finalizer on this thread may have emitted meanwhile
                 return True
             if when_full is DROP and not self.transport.may_take():
@@ -241,6 +286,8 @@ class Connection:
                 self.driver.post(self.tell)
                 return True
         outbox.append(parcel)
+        if self.tap is not None:
+            self._tap_sent(parcel)
         self.transport.poke()
         return True
 
@@ -271,6 +318,8 @@ class Connection:
                 if has_room:
                     if outbox is None and self.direct is not None and not self.corked:
                         self.direct.write(parcel)
+                        if self.tap is not None:
+                            self._tap_sent(parcel)
                     else:
                         self._append(parcel, WhenFull.CLOSE)
                     self._wake_sender()
@@ -293,16 +342,49 @@ class Connection:
 
     def drained(self) -> None:
         """The transport has less to send than before (lock held, any transport)."""
+        if self.tap is not None and self.outbox is None:
+            self._tap_drained(self.tap)
         if self.senders:
             self._wake_sender()
         if self.state is CLOSING and self.outbox is None and self.transport.may_close():
             self._end(self.reason, self.description)
             self.driver.post(self.tell)
 
+    # -- what listeners are told of packets ----------------------------------------------------------------------------------
+
+    def _tap_sent(self, parcel: Parcel) -> None:
+        """A parcel was sent, or waits now (lock held)."""
+        tap, events = self.tap, self._events
+        assert tap is not None and events is not None
+        if events.has("packet_create"):
+            tap.remember(parcel)
+            self._tell_tap(tap)
+        if self.outbox is None:
+            self._tap_drained(tap)
+
+    def _tap_drained(self, tap: Tap) -> None:
+        if self._events is not None and self._events.has("drain"):
+            tap.has_drained = True
+            self._tell_tap(tap)
+
+    def _tell_tap(self, tap: Tap) -> None:
+        """Have it told (lock held): one task for all that gathers until it runs."""
+        if not tap.is_due:
+            tap.is_due = True
+            strand = self.strand
+            if strand.put(_call_tapped, self, tap, self.home.habits["packet_create"]):
+                self.driver.run(strand)
+
+    def _tap_received(self, kind: str, data: bytes) -> None:
+        if self._events is not None and self._events.has("packet"):
+            self.fire("packet", packet_of(kind, data), size=len(data))
+
     # -- in: whoever reads -------------------------------------------------------------------------------------------------
 
     def receive(self, kind: str, data: bytes) -> None:
         """Take one Engine.IO packet that is no upgrade (phase one, no lock). Raises ProtocolError for the floor above."""
+        if self.tap is not None:
+            self._tap_received(kind, data)
         if kind == "4":
             self.receiver.text(data)
         elif kind == "b":
@@ -376,11 +458,18 @@ class Connection:
             if self.state is OPENING:
                 self.state = OPEN
 
-    def close(self, reason: str = "forced close", description: object = None, code: int | None = None) -> None:
-        """End the connection from our side, after what was sent before. Any thread; idempotent.
+    def close(self, discard: bool = False) -> None:
+        """Close the connection after what was sent before; with `discard` at once. Any thread; idempotent.
 
         A client that polls is told by its next poll, for which it has 30 s.
         """
+        if discard:
+            self.abort("forced close")
+        else:
+            self.close_for("forced close")
+
+    def close_for(self, reason: str, description: object = None, code: int | None = None) -> None:
+        """Close from our side, with what listeners shall be told of it; see `close`."""
         with self.lock:
             if self.state is not OPEN and self.state is not OPENING:
                 return
@@ -486,6 +575,25 @@ def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]
     name, args = call
     if connection._events is not None:
         call_all(connection._events.take(name), args, connection.id)
+
+
+def _call_tapped(connection: Connection, tap: Tap) -> None:
+    with connection.lock:
+        packets, missed, has_drained = tap.take()
+    events = connection._events
+    if events is None:
+        return
+    for packet in packets:
+        call_all(events.take("packet_create"), (packet,), connection.id)
+    if missed:
+        connection.home.notices.warn(
+            "packet_create",
+            "connection %s: the listeners of 'packet_create' are too slow, so %d packets were sent that they were not told of",
+            connection.id,
+            missed,
+        )
+    if has_drained:
+        call_all(events.take("drain"), (), connection.id)
 
 
 def slow_consumer(size: int, limit: int, seconds: float | None = None) -> SlowConsumer:

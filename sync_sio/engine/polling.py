@@ -279,7 +279,7 @@ class PollingTransport:
         except EnginePacketError as error:
             connection.end("parse error", error)
         except ProtocolError as error:
-            connection.close("forced close", error)
+            connection.close_for("forced close", error)
         connection.wait_until_resumed()
 
     # -- the end -----------------------------------------------------------------------------------------------------------

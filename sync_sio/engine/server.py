@@ -107,6 +107,11 @@ class EngineServer:
         """How many clients are connected to this process."""
         return len(self.connections)
 
+    @property
+    def clients(self) -> dict[str, Connection]:
+        """The connections of this process by id: a snapshot."""
+        return dict(self.connections)
+
     @overload
     def on(self, name: str, listener: F) -> F: ...
     @overload
@@ -251,6 +256,7 @@ class EngineServer:
 
     def pong(self, connection: Connection) -> None:
         self.heartbeat.pong(connection)
+        connection.fire("heartbeat")
 
     def forget(self, connection: Connection) -> None:
         if self.connections.get(connection.id) is connection:

@@ -180,7 +180,7 @@ class SimpleWebSocketTransport:
         except EnginePacketError as error:
             connection.abort("parse error", error)
         except ProtocolError as error:
-            connection.close("forced close", error)
+            connection.close_for("forced close", error)
 
     def _probe(self, message: str | bytes) -> None:
         """An upgrade is the loop's business: what comes after it must wait until the loop has seen it."""

@@ -71,6 +71,7 @@ class Upgrade:
             self.is_probed = True
             with self.connection.lock:
                 self.websocket.send_control(PROBE_ANSWER)
+            self.connection.fire("upgrading", self.websocket)
             self._tick()
         elif data == b"5":
             self._switch()
@@ -119,6 +120,7 @@ class Upgrade:
                     connection.candidate = None
                     websocket.upgrade = None
                     connection.transport, connection.direct = websocket, websocket.direct
+                    connection.upgraded = True
                     if connection.outbox is not None:
                         websocket.poke()
                     elif connection.state is CLOSING:

@@ -195,7 +195,7 @@ class WebSocketTransport:
                 break
         if self.is_armed:
             self._arm(False)
-        if connection.senders or connection.state is not OPEN:
+        if connection.senders or connection.state is not OPEN or connection.tap is not None:
             connection.drained()
 
     def _join(self, parcels: list[Parcel]) -> bytes:
@@ -306,16 +306,20 @@ class WebSocketTransport:
                     continue                # only a close frame counts from here on
                 elif opcode == TEXT:
                     kind = payload[0] if payload else 0
-                    if kind == MESSAGE:
+                    if connection.tap is not None:
+                        self._packet(payload)
+                    elif kind == MESSAGE:
                         receiver.text(payload[1:])
                     elif kind == PONG_PACKET:
                         connection.home.pong(connection)
                     else:
                         self._packet(payload)
+                elif connection.tap is not None:
+                    connection.receive("b", payload)
                 else:
                     receiver.binary(payload)
         except ProtocolError as error:
-            connection.close("forced close", error)
+            connection.close_for("forced close", error)
 
     def _packet(self, payload: bytes) -> None:
         try:

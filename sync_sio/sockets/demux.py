@@ -171,7 +171,7 @@ class Demux:
             # its middleware is still at work, and has a time-out of its own
             self._start_timer()
         else:
-            self._connection.close("forced close")
+            self._connection.close()
 
     def _start_timer(self) -> None:
         timer = self._site.driver.later(self._site.connect_timeout, self._on_connect_timeout)

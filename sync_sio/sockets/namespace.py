@@ -307,7 +307,7 @@ class Namespace:
         for each in core.client.sockets() if close else [socket]:
             _disconnect(each)
         if close:
-            core.connection.close("forced close")
+            core.connection.close()
 
 
 def _disconnect(socket: Socket) -> None:
