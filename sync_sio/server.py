@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
 from .drivers.base import Driver
 from .drivers.locks import native_lock
@@ -13,9 +14,10 @@ from .engine.server import EngineServer
 from .probe import Probe
 from .protocol.http import reason_phrase
 from .protocol.socketio.parser import JsonParser
-from .sockets.broadcast import BroadcastOperator
+from .sockets.broadcaster import Broadcaster
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
+from .sockets.reaching import SERVERS_TIMEOUT
 from .types import Environ, HeaderList, JsonDefault, StartResponse, WSGIApp
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Server:
+class Server(Broadcaster):
     """A Socket.IO v4 server, and a WSGI application.
 
     Nothing (thread, descriptor, runtime) exists before first use, so importing an application, preloading and forking are safe.
@@ -51,6 +53,7 @@ class Server:
         initial_packet: a message that follows the open packet.
         json_default: `f(value)` for what JSON has no form for.
         parser: None for JSON, or an object with `encode()` and `decoder()`.
+        adapter: what links this server to others of its cluster; None: it is alone.
         serve_client: whether the JavaScript client is served below `path`.
         max_connections: more clients get 503.
         max_buffered_bytes: outbound bytes that one connection may hold: from half of it `socket.emit` waits.
@@ -91,6 +94,7 @@ class Server:
         initial_packet: str | bytes | None = None,
         json_default: JsonDefault | None = None,
         parser: Any = None,
+        adapter: Adapter | None = None,
         serve_client: bool = True,
         max_connections: int | None = None,
         max_buffered_bytes: int = 16_000_000,
@@ -142,6 +146,8 @@ class Server:
         self.engine.on_start = self._start_spawned
         self.sockets: Namespace = self._hub.of("/")
         """The main namespace."""
+        self._everybody = self.sockets._everybody
+        self.adapter = adapter
         self.http_server: EmbeddedServer | None = None
         """The embedded server of `listen` and `start`, if any."""
         self._files = ClientFiles() if serve_client else None
@@ -322,27 +328,33 @@ class Server:
         """Add middleware for those who connect: `fn(socket)` raises to refuse, `fn(socket, next)` calls `next` when it knows."""
         return self.sockets.use(fn, admitted=admitted)
 
-    # -- broadcasting from the main namespace --------------------------------------------------------------------------------
+    # -- other servers -------------------------------------------------------------------------------------------------------
 
-    def emit(self, event: str, *args: Any) -> None:
-        """Send an event to every client of the main namespace. Never blocks on a client."""
-        self.sockets.emit(event, *args)
+    @property
+    def adapter(self) -> Adapter | None:
+        """What links this server to others; None: nothing does. May be set until the server serves.
 
-    def send(self, *args: Any) -> None:
-        """`emit("message", …)`."""
-        self.sockets.send(*args)
+        Not to be mixed up with `io.sockets.adapter`, which knows who is in which room.
+        """
+        return self._hub.adapter
 
-    def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """Address one room or several: whoever is in any of them, once."""
-        return self.sockets.to(rooms)
+    @adapter.setter
+    def adapter(self, adapter: Adapter | None) -> None:
+        check_adapter(adapter)
+        self._hub.set_adapter(adapter)
 
-    def in_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """The same as `to`."""
-        return self.sockets.in_(rooms)
+    def adapter_status(self) -> AdapterStatus:
+        """Return how the link to other servers is: (connected, lag, nodes, last_error). In memory: `(True, 0.0, 1, None)`."""
+        adapter = self._hub.adapter
+        return ALONE if adapter is None else adapter.status()
 
-    def except_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """Leave out whoever is in these rooms."""
-        return self.sockets.except_(rooms)
+    def server_side_emit(self, event: str, *args: Any, ack: Callable[..., Any] | None = None) -> None:
+        """Send an event to the other servers' `io.on(event)` listeners, see `Namespace.server_side_emit`."""
+        self.sockets.server_side_emit(event, *args, ack=ack)
+
+    def server_side_call(self, event: str, *args: Any, timeout: float = SERVERS_TIMEOUT) -> list[Any]:
+        """The same, and block for their answers, see `Namespace.server_side_call`."""
+        return self.sockets.server_side_call(event, *args, timeout=timeout)
 
 
 class Running:

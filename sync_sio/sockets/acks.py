@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from ..drivers.base import Lock, Timer, Waiter
 from ..errors import SyncSioError
@@ -58,8 +58,14 @@ class Callback:
         return [outcome, *[None] * (self.handler.low - 1)]
 
 
-Pending = Waiter | Callback
-"""Who waits for an answer: a blocked `call`, or a callback. A call's waiter gets the list of arguments, or Disconnected."""
+class Collector(Protocol):
+    """Something that waits for the answers of many clients."""
+
+    def set(self, value: Any) -> bool: ...
+
+
+Pending = Waiter | Callback | Collector
+"""Who waits for an answer: a blocked `call`, a callback, or a broadcast. What has `set` gets the list of arguments, or Disconnected."""
 
 
 class Ack:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ..drivers.base import Timer
 from ..drivers.strand import Strand
 from ..engine.connection import Connection
+from ..errors import SyncSioError
 from ..protocol.socketio.packet import Packet
-from .acks import Pending
+from .acks import MAX_PENDING_ACKS, Pending
 from .handlers import Handler, Key, Registry, take_once
 from .handshake import Handshake
 from .middleware import Middleware
@@ -98,6 +99,19 @@ class Core:
             return False
         self.state = to
         return True
+
+    def put_ack(self, number: int, pending: Pending) -> bool:
+        """Have somebody wait for an answer. False: the client is gone. Raises SyncSioError when it owes too many."""
+        with self.connection.lock:
+            if self.state is GONE:
+                return False
+            if self.acks is None:
+                self.acks = {}
+            if len(self.acks) >= MAX_PENDING_ACKS:
+                raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of this client are awaited already")
+            self.acks[number] = pending
+            self.connection.owe_ack()
+            return True
 
     def take_ack(self, number: int) -> Pending | None:
         """Return who waits for an answer; it is theirs alone then."""

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from ..adapters.base import Adapter
 from ..drivers.base import Driver
 from ..engine.connection import Connection
 from ..protocol.socketio.packet import PacketParser
+from .cluster import Cluster
 from .core import CONNECTED, on_strand_of
 from .demux import Demux
 from .handlers import check_function, take_once
@@ -47,6 +49,8 @@ class Hub:
         self.site.start(driver)
         for namespace in list(self.namespaces.values()):
             namespace.start()
+        if self.site.cluster is not None:
+            self.site.cluster.start(list(self.namespaces))
 
     def opened(self, connection: Connection) -> Demux:
         """A client is there (phase one): return its ear. It joins nothing until it asks to."""
@@ -55,6 +59,8 @@ class Hub:
     def reset(self) -> None:
         """This is the child of a fork: forget the sockets, which stay with the parent; keep what users registered."""
         self.site.reset()
+        if self.site.cluster is not None:
+            self.site.cluster.abandon()
         for namespace in self.namespaces.values():
             namespace.reset()
 
@@ -81,11 +87,23 @@ class Hub:
             if namespace is made:
                 if self.site.is_started:
                     made.start()                                    # `start` may have come in between
+                    if self.site.cluster is not None:
+                        self.site.cluster.adapter.enter(name)
                 if name != "/":
                     self._tell_of(made)
         if fn is not None:
             namespace.on("connection", fn)
         return namespace
+
+    @property
+    def adapter(self) -> Adapter | None:
+        return None if self.site.cluster is None else self.site.cluster.adapter
+
+    def set_adapter(self, adapter: Adapter | None) -> None:
+        """Link this server to others, or no longer. Raises RuntimeError when it serves: what is under way would be lost."""
+        if self.site.is_started:
+            raise RuntimeError("the adapter can be set until the server serves; it does by now: give it as Server(adapter=…)")
+        self.site.cluster = None if adapter is None else Cluster(self.site, adapter, self.namespaces.get)
 
     def on_error(self, fn: F) -> F:
         """Call `fn(error, socket, event, args)` for each handler that fails, in whichever namespace. Returns the function."""
@@ -97,6 +115,8 @@ class Hub:
         for namespace in list(self.namespaces.values()):
             for socket in namespace:
                 leave(socket, reason)
+        if self.site.cluster is not None and self.site.is_started:
+            self.site.cluster.close()
 
     def wait_until_told(self, timeout: float) -> bool:
         """Block until the `disconnect` handlers of all who have left have run, but for those of the caller's own socket.

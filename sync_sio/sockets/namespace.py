@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar, overload
 
+from ..adapters.base import Broadcast
 from ..drivers.base import Habit, Lock
+from ..drivers.strand import Strand
 from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
+from .acks import DEFAULT_TIMEOUT
 from .admission import refuse
-from .broadcast import PLAIN, BroadcastOperator, Flags
+from .aside import call_back
+from .broadcast import BroadcastOperator, Flags, check_seconds
+from .broadcaster import Broadcaster
 from .core import ADMITTED, PENDING
 from .handlers import (
     EventName,
@@ -20,7 +26,6 @@ from .handlers import (
     Own,
     Registry,
     add,
-    check_emitted,
     check_function,
     check_name,
     function_name,
@@ -30,7 +35,10 @@ from .handlers import (
 )
 from .leaving import leave
 from .middleware import Middleware
+from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
+from .remote import RemoteSocket
 from .rooms import EVERYBODY, Rooms, Target
+from .server_events import RESERVED, call_servers, emit_to_servers
 from .site import Site
 from .socket import Socket
 
@@ -42,7 +50,7 @@ MAX_HABITS: Final = 1000
 CLOSE, DROP = WhenFull.CLOSE, WhenFull.DROP
 
 
-class Namespace:
+class Namespace(Broadcaster):
     """A place that clients connect to by name. Everything here may be called from any thread.
 
     Before the server runs, registrations are kept and broadcasts reach nobody.
@@ -63,9 +71,11 @@ class Namespace:
         self.habits: dict[Key, Habit] = {own: Habit() for own in Own}
         self.other_habit = Habit()
         self.rooms: Rooms[Socket]
-        self._is_started = False
+        self.is_started = False
         self._numbers = count()
         self._number_lock: Lock
+        self.strand: Strand
+        self._everybody = BroadcastOperator(self, EVERYBODY)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name} of {len(self)}>"
@@ -73,14 +83,15 @@ class Namespace:
     def start(self) -> None:
         """The runtime is known. Idempotent; any thread."""
         with self.site.lock:
-            if not self._is_started:
+            if not self.is_started:
                 self.rooms = Rooms(self.site.driver.lock())
                 self._number_lock = self.site.driver.lock()
-                self._is_started = True
+                self.strand = Strand(self.site.aside)
+                self.is_started = True
 
     def reset(self) -> None:
         """Forget the sockets, keep what is registered."""
-        self._is_started = False
+        self.is_started = False
 
     # -- who is here -------------------------------------------------------------------------------------------------------
 
@@ -91,10 +102,10 @@ class Namespace:
     @property
     def sockets(self) -> dict[str, Socket]:
         """A snapshot of those whom broadcasts reach, by id."""
-        return self.rooms.sockets() if self._is_started else {}
+        return self.rooms.sockets() if self.is_started else {}
 
     def __len__(self) -> int:
-        return len(self.rooms) if self._is_started else 0
+        return len(self.rooms) if self.is_started else 0
 
     def __bool__(self) -> bool:
         return True     # an empty one is not nothing
@@ -111,7 +122,9 @@ class Namespace:
     def on(self, event: EventName, fn: Any = None) -> Any:
         """Call `fn` for what happens here: `"connection"(socket)` (or `"connect"`), `"new_namespace"(namespace)`.
 
-        For events of clients use `event`, or `socket.on`. As a call or a decorator; returns the function.
+        Any other name is an event of other servers, see `server_side_emit`: what `fn` returns, or gives to its parameter `ack`, is the
+        answer; they are called one after the other. For events of clients use `event`, or `socket.on`.
+        As a call or a decorator; returns the function.
         """
         return self._listen(event, fn, is_once=False)
 
@@ -131,7 +144,8 @@ class Namespace:
         if isinstance(key_of(event), Own):
             hint = "on(%r) on a namespace is never called: use event(%r), or socket.on(%r)"
             self.site.warn_once(("on", self.name, event), hint, event, event, event)
-        add(self.server_handlers, name, Handler(fn, takes_socket=name == "connection", may_ack=False, is_once=is_once))
+        may_ack = name not in RESERVED          # other servers may ask, we do not ask ourselves
+        add(self.server_handlers, name, Handler(fn, takes_socket=name == "connection", may_ack=may_ack, is_once=is_once))
         return fn
 
     def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
@@ -225,66 +239,81 @@ class Namespace:
         self.error_listeners.append(check_function(fn, "on_error"))
         return fn
 
-    # -- broadcasts --------------------------------------------------------------------------------------------------------
-
-    def emit(self, event: EventName, *args: Any) -> None:
-        """Send an event to all clients here. Never blocks on a client.
-
-        Raises:
-            TypeError: something in `args` cannot be sent; nobody got anything.
-            ValueError: a reserved name.
-        """
-        check_emitted(event)
-        self.broadcast(Packet(EVENT, self.name, [event, *args]), EVERYBODY, PLAIN)
-
-    def send(self, *args: Any) -> None:
-        """Send the event `"message"` to all clients here."""
-        self.emit("message", *args)
-
-    def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """Broadcast to one room or several; a client that is in several gets it once."""
-        return BroadcastOperator(self, EVERYBODY).to(rooms)
-
-    def in_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """The same as `to`."""
-        return BroadcastOperator(self, EVERYBODY).to(rooms)
-
-    def except_(self, rooms: str | Iterable[str]) -> BroadcastOperator:
-        """Broadcast to all but the members of these rooms."""
-        return BroadcastOperator(self, EVERYBODY).except_(rooms)
-
-    @property
-    def volatile(self) -> BroadcastOperator:
-        """Broadcast to those who can take it now."""
-        return BroadcastOperator(self, EVERYBODY).volatile
-
-    @property
-    def local(self) -> BroadcastOperator:
-        """Broadcast to the clients of this process."""
-        return BroadcastOperator(self, EVERYBODY).local
-
-    def compress(self, compress: bool) -> BroadcastOperator:
-        """Broadcast, and say whether it may be compressed."""
-        return BroadcastOperator(self, EVERYBODY).compress(compress)
-
-    def timeout(self, seconds: float) -> BroadcastOperator:
-        """Broadcast, and say in how many seconds acknowledgements must come."""
-        return BroadcastOperator(self, EVERYBODY).timeout(seconds)
+    # -- broadcasts: what `Broadcaster`'s methods come down to -----------------------------------------------------------------
 
     def broadcast(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Send to each of `target`, wherever it is connected, and wait for nobody."""
+        if self.site.cluster is not None:
+            self.site.parcel(packet)            # what cannot be sent is published nowhere
+            publish(self, Broadcast(packet.data, target, flags.volatile, flags.compress), flags)
         self.deliver(packet, target, flags)
 
     def deliver(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Encode once, send to each of `target` in this process, wait for nobody."""
         parcel = self.site.parcel(packet, flags.compress)
-        if self._is_started:
+        if self.is_started:
             when_full = DROP if flags.volatile else CLOSE
             recipients = self.rooms.recipients(target)
             for probe in self.site.probes:
                 probe.event_sent(recipients, packet, parcel)
             for socket in recipients:
                 socket._core.connection.send_parcel(parcel, when_full)
+
+    def ask(self, event: EventName, args: tuple[Any, ...], target: Target, flags: Flags, ack: Callable[..., Any]) -> None:
+        """The same, and have `ack(error, responses)` called when all have answered or the time is over."""
+        seconds = DEFAULT_TIMEOUT if flags.timeout is None else flags.timeout
+        tell = partial(call_back, self, event, ack)
+        if self.is_started:
+            ask_clients(self, event, args, target, flags, seconds, tell).arm()
+        else:
+            self.site.parcel(Packet(EVENT, self.name, [event, *args]))
+            tell(None, [])
+
+    def call_all(self, event: EventName, args: tuple[Any, ...], target: Target, flags: Flags, timeout: float | None) -> list[Any]:
+        """The same, and block for the responses."""
+        if not self.is_started:
+            self.site.parcel(Packet(EVENT, self.name, [event, *args]))
+            return []
+        return call_clients(self, event, args, target, flags, timeout)
+
+    def fetch(self, target: Target, flags: Flags) -> list[RemoteSocket]:
+        return fetch(self, target, flags) if self.is_started else []
+
+    def join_all(self, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
+        if self.is_started:
+            join_all(self, target, rooms, flags)
+
+    def leave_all(self, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
+        if self.is_started:
+            leave_all(self, target, rooms, flags)
+
+    def disconnect_all(self, target: Target, close: bool, flags: Flags) -> None:
+        if self.is_started:
+            disconnect_all(self, target, close, flags)
+
+    # -- other servers -----------------------------------------------------------------------------------------------------
+
+    def server_side_emit(self, event: EventName, *args: Any, ack: Callable[..., Any] | None = None) -> None:
+        """Send an event to the other servers' `on(event)` listeners of this namespace. Never blocks.
+
+        Args:
+            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s. Alone it is
+                called at once, with none.
+
+        Raises:
+            TypeError: something in `args` cannot be sent.
+            ValueError: `connect`, `connection` or `new_namespace`.
+        """
+        emit_to_servers(self, event, args, None if ack is None else check_function(ack, "ack"), SERVERS_TIMEOUT)
+
+    def server_side_call(self, event: EventName, *args: Any, timeout: float = SERVERS_TIMEOUT) -> list[Any]:
+        """The same, and block for the answers: what the listeners return, or give to their `ack`. Alone: none, at once.
+
+        Raises:
+            AckTimeout: some have not answered within `timeout` seconds; its `responses` are what has come.
+            TypeError, ValueError: as `server_side_emit`.
+        """
+        return call_servers(self, event, args, check_seconds(timeout))
 
     # -- for the sockets ---------------------------------------------------------------------------------------------------
 

@@ -7,25 +7,14 @@ disconnect either comes before it, and is undone with it, or does nothing. Nobod
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ..adapters.base import Target
 from ..drivers.base import Lock
 
+__all__ = ["EVERYBODY", "Rooms", "Target", "room_names"]
+
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom a broadcast is for.
-
-    Attributes:
-        rooms: members of any of these; None: everybody; empty: nobody.
-        excepts: less the members of these.
-    """
-
-    rooms: frozenset[str] | None = None
-    excepts: frozenset[str] = field(default_factory=frozenset)
 
 
 EVERYBODY = Target()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..engine.state import DROP, WAIT
 from ..errors import AckTimeout, Disconnected, SyncSioError
 from ..protocol.socketio.packet import EVENT, Packet
-from .acks import MAX_PENDING_ACKS, Callback, Pending, as_result
+from .acks import Callback, Pending, as_result
 from .broadcast import Flags, check_seconds
 from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
 from .dispatch import call_back
@@ -76,24 +76,17 @@ def _ask(
 ) -> tuple[int | None, bool]:
     """Send an event that wants an answer. Returns its number (None: the client is gone), and whether it went out."""
     core = socket._core
-    home, connection = core.home, core.connection
+    home = core.home
     number = home.ack_number()
     packet = Packet(EVENT, home.name, [event, *args], number)
     parcel = home.site.parcel(packet, flags.compress)
-    with connection.lock:
-        if core.state is GONE:
-            return None, False
-        if core.acks is None:
-            core.acks = {}
-        if len(core.acks) >= MAX_PENDING_ACKS:
-            raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of socket {socket.id} are awaited already: {event!r} was not sent")
-        core.acks[number] = pending
-        connection.owe_ack()
+    if not core.put_ack(number, pending):
+        return None, False
     if isinstance(pending, Callback) and flags.timeout is not None:
         _arm(socket, number, pending, flags.timeout)
     for probe in home.site.probes:
         probe.event_sent((socket,), packet, parcel)
-    return number, connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+    return number, core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
 
 
 def _arm(socket: Socket, number: int, callback: Callback, seconds: float) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import Driver, Lock, Waiter
 from ..probe import Probe
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
+from .aside import Aside
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 
 class Site:
@@ -19,6 +23,8 @@ class Site:
     Attributes:
         server: what users know as `io`.
         error_listeners: `io.on_error`, for all namespaces.
+        aside: for turns that belong to no client.
+        cluster: the other servers; None: there are none.
     """
 
     def __init__(
@@ -31,6 +37,8 @@ class Site:
         self.logger = logger
         self.driver: Driver
         self.lock: Lock
+        self.aside: Aside
+        self.cluster: Cluster | None = None
         self.is_started = False
         self.error_listeners: list[Callable[..., Any]] = []
         self.probes: tuple[Probe, ...] = ()
@@ -41,6 +49,7 @@ class Site:
     def start(self, driver: Driver) -> None:
         self.driver = driver
         self.lock = driver.lock()
+        self.aside = Aside(driver.lock())
         self.is_started = True
 
     def reset(self) -> None:

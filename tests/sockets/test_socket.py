@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sync_sio.errors import AckTimeout, Disconnected, SlowConsumer, SyncSioError
-from sync_sio.sockets import sending
+from sync_sio.sockets import core as core_module
 from sync_sio.sockets.socket import Socket
 
 from .fakes import World
@@ -302,7 +302,7 @@ def test_a_callback_is_dropped_when_the_client_goes(world: World) -> None:
 
 
 def test_pending_acknowledgements_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "MAX_PENDING_ACKS", 2)
+    monkeypatch.setattr(core_module, "MAX_PENDING_ACKS", 2)
     client = world.client()
     socket = client.join()
     for _ in range(2):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sync_sio.errors import AckTimeout, Disconnected, SyncSioError
-from sync_sio.sockets import sending
+from sync_sio.sockets import core as core_module
 from sync_sio.sockets.socket import Socket
 
 from .fakes import Client, World
@@ -229,7 +229,7 @@ def test_what_cannot_be_sent_leaves_no_ack_and_no_timer(world: World, client: Cl
 
 
 def test_acks_of_a_client_are_bounded(world: World, client: Client, socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "MAX_PENDING_ACKS", 2)
+    monkeypatch.setattr(core_module, "MAX_PENDING_ACKS", 2)
     for _ in range(2):
         socket.timeout(5).emit("x", ack=Told())
     client.said()

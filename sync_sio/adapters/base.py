@@ -1,0 +1,248 @@
+"""What servers of a cluster say to each other, as values, and what an adapter must do with it.
+
+An adapter carries messages and knows nothing of sockets or connections. What is asked, who has answered and how long anybody waits
+is kept once for all adapters, in `sockets.cluster`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from ..drivers.base import Driver
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a broadcast is for.
+
+    Attributes:
+        rooms: members of any of these; None: everybody; empty: nobody.
+        excepts: less the members of these.
+    """
+
+    rooms: frozenset[str] | None = None
+    excepts: frozenset[str] = field(default_factory=frozenset)
+
+
+# -- what is said to all other servers ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send an event to clients.
+
+    Attributes:
+        data: `[event, *args]`.
+        request: what their answers name: one `ClientCount`, then a `ClientAnswer` or `ClientGone` each; None: no answer is wanted.
+        timeout: seconds after which answers are of no use any more; None: there is no such time.
+    """
+
+    data: list[Any]
+    target: Target
+    volatile: bool = False
+    compress: bool = True
+    request: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRooms:
+    """Put clients into rooms."""
+
+    target: Target
+    rooms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRooms:
+    """Take clients out of rooms."""
+
+    target: Target
+    rooms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectClients:
+    """Take clients out of the namespace; with `close`, end their connections."""
+
+    target: Target
+    close: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Tell about clients: wants one `Fetched`."""
+
+    target: Target
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """An event for the servers themselves.
+
+    Attributes:
+        data: `[event, *args]`.
+        request: what one `ServerAnswer` names; None: no answer is wanted.
+    """
+
+    data: list[Any]
+    request: str | None = None
+
+
+Message = Broadcast | JoinRooms | LeaveRooms | DisconnectClients | Fetch | ServerEvent
+
+
+# -- what is said to who has asked --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCount:
+    """So many clients of this server were asked. The server's one answer to a `Broadcast`; the clients' come beside it."""
+
+    request: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAnswer:
+    """A client has acknowledged; `value` is its first argument."""
+
+    request: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGone:
+    """A client that was counted has left without an answer. Wires that have no form for it drop it: the time-out decides then."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """What another server knows about one of its clients; `handshake` is JSON's form of it."""
+
+    id: str
+    handshake: dict[str, Any]
+    rooms: tuple[str, ...]
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The clients of this server that were asked for."""
+
+    request: str
+    clients: tuple[ClientRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnswer:
+    """What a listener of this server has answered."""
+
+    request: str
+    value: Any
+
+
+Answer = ClientCount | ClientAnswer | ClientGone | Fetched | ServerAnswer
+
+
+# -- the seam -----------------------------------------------------------------------------------------------------------------
+
+
+class AdapterStatus(NamedTuple):
+    """How a server's link to the others is.
+
+    Attributes:
+        connected: whether what is published goes out now.
+        lag: seconds that what came last had been under way; 0 when that is not known.
+        nodes: servers in the cluster, this one included.
+        last_error: the last thing that went wrong; None: nothing has.
+    """
+
+    connected: bool
+    lag: float
+    nodes: int
+    last_error: str | None
+
+
+class AdapterListener(Protocol):
+    """What an adapter calls, from a thread of its own, with no lock held. It never blocks on a client and does not raise."""
+
+    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+        """Something came from another server: messages of one server in the order in which it has published them.
+
+        Args:
+            server: where answers go. Of an answer: who it is from; `""` if the wire does not tell.
+        """
+        ...
+
+    def server_left(self, server: str) -> None:
+        """A server that `others` named has gone: nobody waits for it any longer."""
+        ...
+
+
+class Adapter(Protocol):
+    """Carries messages between the servers of a cluster. One object per server, for all its namespaces. Any thread.
+
+    Nothing (thread, descriptor) exists before `start`.
+    """
+
+    def start(self, listener: AdapterListener, driver: Driver) -> None:
+        """Connect, without waiting for it, and tell `listener` what comes. Called once, and again after `close` or `abandon`."""
+        ...
+
+    def close(self) -> None:
+        """Send what was published, for a moment at most, and disconnect. Idempotent."""
+        ...
+
+    def abandon(self) -> None:
+        """This is the child of a fork: forget connections and threads, which are the parent's, and touch none."""
+        ...
+
+    def enter(self, namespace: str) -> None:
+        """Listen for a namespace, too. After `start`; idempotent."""
+        ...
+
+    def leave(self, namespace: str) -> None:
+        """Listen for it no more. Idempotent."""
+        ...
+
+    def publish(self, namespace: str, message: Message) -> None:
+        """Send to all other servers, in the order of the calls of each thread. Never waits for the network.
+
+        Everything of `message` that may change is encoded before this returns.
+
+        Raises:
+            TypeError: something in it has no form on this wire; nothing was sent.
+        """
+        ...
+
+    def answer(self, namespace: str, server: str, answer: Answer) -> None:
+        """Send to one server. As `publish` otherwise."""
+        ...
+
+    def others(self, namespace: str) -> Collection[str] | int:
+        """Return the ids of the other servers that will answer, or how many there are where the wire does not tell who.
+
+        From what is known here: never waits for the network.
+        """
+        ...
+
+    def status(self) -> AdapterStatus: ...
+
+
+ALONE = AdapterStatus(connected=True, lag=0.0, nodes=1, last_error=None)
+
+
+def check_adapter(adapter: object) -> None:
+    """Raise TypeError for what is no adapter, naming what it lacks."""
+    wanted = ("start", "close", "abandon", "enter", "leave", "publish", "answer", "others", "status")
+    if isinstance(adapter, type):
+        raise TypeError(f"adapter={adapter!r}: an object is wanted, not its class: call {adapter.__name__}(…)")
+    missing = [name for name in wanted if not callable(getattr(adapter, name, None))]
+    if adapter is not None and missing:
+        raise TypeError(f"adapter={adapter!r}: an adapter is wanted, such as RedisAdapter(url=…), or None; it lacks {', '.join(missing)}")

@@ -1,0 +1,69 @@
+"""Turns that belong to no client: callbacks of broadcasts, events of other servers, news about rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.base import Lock
+from ..drivers.strand import Strand
+from .handlers import Own
+
+if TYPE_CHECKING:
+    from .namespace import Namespace
+    from .site import Site
+
+
+class Aside:
+    """A `Flow` without a connection: nothing is gathered, and nothing is counted."""
+
+    __slots__ = ("corked", "lock")
+
+    id = "none"
+
+    def __init__(self, lock: Lock) -> None:
+        self.lock = lock
+        self.corked = 0
+
+    def uncork(self) -> None: ...
+
+    def on_queued(self, size: int) -> None: ...
+
+    def on_worked(self, count: int, size: int) -> None: ...
+
+
+def start_aside(site: Site, task: Callable[[Any, Any], object], subject: object, item: object) -> None:
+    """Start a task beside everything else. Any thread, phase one included."""
+    strand = Strand(site.aside)
+    if strand.put(task, subject, item):
+        site.driver.run(strand)
+
+
+def call_back(home: Namespace, event: object, fn: Callable[..., Any], *args: Any) -> None:
+    """Have a user's function called, as a turn of its own; on this thread where no turn runs yet, before the server has started."""
+    if home.site.is_started:
+        strand = Strand(home.site.aside)
+        if strand.put(_call_back, home, (event, fn, args), home.habits[Own.ANSWER]):
+            home.site.driver.run(strand)
+    else:
+        _call_back(home, (event, fn, args))
+
+
+def _call_back(home: Namespace, call: tuple[object, Callable[..., Any], tuple[Any, ...]]) -> None:
+    event, fn, args = call
+    try:
+        Context().run(fn, *args)
+    except BaseException as error:          # the wall of the turn
+        report_aside(home, error, event, list(args))
+
+
+def report_aside(home: Namespace, error: BaseException, event: object, args: list[Any]) -> None:
+    """Log what a user's function raised that was called for no client, and tell `on_error`, with None for the socket."""
+    logger = home.site.logger
+    logger.error("%s: a listener or callback of %r failed", home.name, event, exc_info=error)
+    for listener in (*home.site.error_listeners, *home.error_listeners):
+        try:
+            listener(error, None, event, args)
+        except BaseException:               # as above
+            logger.exception("%s: on_error failed", home.name)
