@@ -86,6 +86,7 @@ class ServerOptions(EngineOptions):
     max_attachments: int = 10
     json_default: JsonDefault | None = None
     parser: Any = None
+    adapter: Any = None
     serve_client: bool = True
 
     def __post_init__(self) -> None:

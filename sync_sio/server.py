@@ -131,6 +131,7 @@ class Server(Broadcaster):
             initial_packet=initial_packet,
             json_default=json_default,
             parser=parser,
+            adapter=adapter,
             serve_client=serve_client,
             max_connections=max_connections,
             max_buffered_bytes=max_buffered_bytes,
