@@ -40,6 +40,7 @@ class EngineOptions:
     cors_allowed_headers: Sequence[str] | None = None
     cors_max_age: int | None = None
     cookie: Cookie = None
+    http_compression: bool | Mapping[str, Any] = True
     per_message_deflate: bool | Mapping[str, Any] = False
     allow_request: Callable[[Environ], object] | None = None
     initial_packet: str | bytes | None = None

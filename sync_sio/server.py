@@ -12,13 +12,13 @@ from .drivers.base import Driver
 from .drivers.locks import native_lock
 from .engine.server import EngineServer
 from .probe import Probe
-from .protocol.http import reason_phrase
+from .protocol.http import reason_phrase, with_vary
 from .protocol.socketio.parser import JsonParser
 from .sockets.broadcaster import Broadcaster
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
 from .sockets.reaching import SERVERS_TIMEOUT
-from .types import Environ, HeaderList, JsonDefault, StartResponse, WSGIApp
+from .types import Environ, JsonDefault, StartResponse, WSGIApp
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
 
@@ -47,6 +47,7 @@ class Server(Broadcaster):
         cors_allowed_origins: which other origins are served: `"*"`, an origin, a list, a compiled pattern, a function; False: no check.
         cors_credentials, cors_methods, cors_allowed_headers, cors_max_age: what preflight answers say.
         cookie: None, a name, a dict or a function of the environ: a cookie with the session id.
+        http_compression: whether polling answers are compressed for clients that take it; True, or a dict with `threshold`, in bytes.
         per_message_deflate: whether WebSocket messages are compressed for clients that offer it; True, or a dict with `threshold` and
             zlib's settings.
         allow_request: `f(environ)`: False, or `RequestRefused`, refuses a handshake.
@@ -89,6 +90,7 @@ class Server(Broadcaster):
         cors_allowed_headers: Sequence[str] | None = None,
         cors_max_age: int | None = None,
         cookie: Cookie = None,
+        http_compression: bool | Mapping[str, Any] = True,
         per_message_deflate: bool | Mapping[str, Any] = False,
         allow_request: Callable[[Environ], object] | None = None,
         initial_packet: str | bytes | None = None,
@@ -126,6 +128,7 @@ class Server(Broadcaster):
             cors_allowed_headers=cors_allowed_headers,
             cors_max_age=cors_max_age,
             cookie=cookie,
+            http_compression=http_compression,
             per_message_deflate=per_message_deflate,
             allow_request=allow_request,
             initial_packet=initial_packet,
@@ -169,7 +172,7 @@ class Server(Broadcaster):
             answer = self._files.find(name, environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_ACCEPT_ENCODING"))
             if answer is not None:
                 cors = self.engine.origins.headers(environ.get("HTTP_ORIGIN"), environ)
-                start_response(f"{answer.status} {reason_phrase(answer.status)}", _with_one_vary(answer.headers + cors))
+                start_response(f"{answer.status} {reason_phrase(answer.status)}", with_vary(answer.headers + cors))
                 return [answer.body] if environ.get("REQUEST_METHOD") != "HEAD" else []
         return self.engine(environ, start_response)
 
@@ -385,14 +388,6 @@ class Running:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
-
-
-def _with_one_vary(headers: HeaderList) -> HeaderList:
-    """The file varies by encoding and the CORS headers by origin: one line says both."""
-    names = [value for name, value in headers if name == "Vary"]
-    if len(names) < 2:
-        return headers
-    return [*(header for header in headers if header[0] != "Vary"), ("Vary", ", ".join(names))]
 
 
 def _check_app(wsgi_app: object) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import RequestRefused
 from ..protocol.engineio.packet import open_packet
-from ..protocol.engineio.payload import encode_payload
 from ..protocol.parcel import Parcel
 from ..types import HeaderList
 from ..wsgi.environ import Request, compact
 from ..wsgi.takeover import may_take
 from .accepting import check_upgrade, open_websocket
+from .bodies import Body
 from .connection import Connection
 from .polling import PollingTransport
 from .requests import FORBIDDEN, Refusal, bad_request, check_handshake, check_protocol
-from .responses import Answer, busy, cookie_lines, refuse, session_headers, tell_no_takeover, text_answer
+from .responses import Answer, body_answer, busy, cookie_lines, refuse, reply_to, session_headers, tell_no_takeover
 
 if TYPE_CHECKING:
     from .server import EngineServer
@@ -67,7 +67,7 @@ def _open_polling(server: EngineServer, request: Request, connection: Connection
     parcels = _first_parcels(server, connection, upgrades)
     headers = [*session_headers(server, request, cors, is_first=True), *cookie_lines(server, request, connection.id)]
     server.opened(connection)
-    return text_answer(headers, encode_payload(parcel.payload for parcel in parcels))
+    return body_answer(reply_to(server, request, headers), Body.of(parcels))
 
 
 def _first_parcels(server: EngineServer, connection: Connection, upgrades: list[str]) -> list[Parcel]:

@@ -12,20 +12,19 @@ from typing import Final
 from ..drivers.base import Driver, Stream, Waiter
 from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
-from ..protocol.engineio.payload import decode_payload, encode_payload
+from ..protocol.engineio.payload import decode_payload
 from ..protocol.http import response
-from ..types import HeaderList
+from ..wsgi.compression import Packing
+from .bodies import Body, Reply
 from .connection import Connection, slow_consumer
 from .state import CLOSED, CLOSING, OPEN
 
-NOOP: Final = b"6"
-GOODBYE: Final = b"1"
-CLOSING_ANSWER: Final = b"6\x1e1"
+NOOP: Final = Body(b"6")
+GOODBYE: Final = Body(b"1")
+CLOSING_ANSWER: Final = Body(b"6\x1e1")
 SEND_TIMEOUT: Final = 30.0
 """Seconds that a client may take for an answer that did not fit into the kernel's buffer at once."""
 DISCARD_BYTES: Final = 65536
-
-BODY_HEADERS: Final = ("Content-Type", "text/plain; charset=UTF-8")
 
 
 class Ticket:
@@ -35,11 +34,11 @@ class Ticket:
     for "take what waits".
     """
 
-    __slots__ = ("driver", "fd", "headers", "is_attached", "polling", "stream", "tail", "waiter")
+    __slots__ = ("driver", "fd", "is_attached", "polling", "reply", "stream", "tail", "waiter")
 
-    def __init__(self, polling: PollingTransport, headers: HeaderList) -> None:
+    def __init__(self, polling: PollingTransport, reply: Reply) -> None:
         self.polling = polling
-        self.headers = headers
+        self.reply = reply
         self.driver: Driver = polling.connection.driver
         self.stream: Stream | None = None
         self.waiter: Waiter | None = None
@@ -47,12 +46,27 @@ class Ticket:
         self.is_attached = False
         self.tail: memoryview | None = None
 
-    def answer(self, body: bytes) -> None:
+    def answer(self, body: Body) -> None:
         """Answer with this body (phase one, or before anybody else can know the ticket)."""
+        packing = self.reply.packing(body)
+        if packing is None:
+            self._respond(body, body.data, None)
+        else:
+            self._pack(body, packing)
+
+    def _pack(self, body: Body, packing: Packing) -> None:
+        """Compress a slice, and let others have their turn before the next: the loop is never held for longer than one takes."""
+        if self.polling.connection.home.is_closed:
+            packing.finish()                # the loop is about to end
+        elif not packing.step():
+            self.driver.post(self._pack, body, packing)
+            return
+        self._respond(body, packing.body, packing.encoding)
+
+    def _respond(self, body: Body, data: bytes, encoding: str | None) -> None:
         if self.stream is None:
             return
-        headers = [*self.headers, BODY_HEADERS, ("Content-Length", str(len(body))), ("Connection", "close")]
-        self.tail = memoryview(response(200, headers, body))
+        self.tail = memoryview(response(200, [*self.reply.lines(body, data, encoding), ("Connection", "close")], data))
         self._send()
         if self.tail is not None:
             self.polling.unsent += len(self.tail)
@@ -116,10 +130,10 @@ class PollingTransport:
 
     # -- GET ---------------------------------------------------------------------------------------------------------------
 
-    def get(self, headers: HeaderList) -> bytes | Ticket | None:
+    def get(self, reply: Reply) -> Body | Ticket | None:
         """Return the body when something waits, a ticket when not, None when this GET is not legal (any more)."""
         connection = self.connection
-        body: bytes | None = None
+        body: Body | None = None
         with connection.lock:
             if connection.state is CLOSED or connection.transport is not self:
                 return None
@@ -133,7 +147,7 @@ class PollingTransport:
                 body = CLOSING_ANSWER
                 connection._end(connection.reason, connection.description)
             else:
-                self.ticket = Ticket(self, headers)
+                self.ticket = Ticket(self, reply)
                 return self.ticket
         connection.tell()
         return body
@@ -154,7 +168,7 @@ class PollingTransport:
             if self.connection.home.is_closed:
                 self.connection.driver.discard(ticket)      # after the answer; the loop may have ended: nobody else would
 
-    def wait(self, ticket: Ticket) -> bytes:
+    def wait(self, ticket: Ticket) -> Body:
         """Hold the calling worker until the ticket is answered; for sockets that cannot be taken over."""
         connection = self.connection
         waiter = connection.driver.waiter()
@@ -172,7 +186,7 @@ class PollingTransport:
             if body is None:
                 is_ours = connection.outbox is not None and connection.transport is self    # else it is the WebSocket's by now
                 body = self._take() if is_ours else NOOP
-        assert isinstance(body, bytes)
+        assert isinstance(body, Body)
         return body
 
     def may_take(self) -> bool:
@@ -201,17 +215,17 @@ class PollingTransport:
             body = self._take()
         ticket.answer(body)
 
-    def _take(self) -> bytes:
+    def _take(self) -> Body:
         connection = self.connection
         outbox = connection.outbox
         assert outbox is not None
-        body = encode_payload(parcel.payload for parcel in outbox.take_some())
+        body = Body.of(outbox.take_some())
         if not outbox.parcels:
             connection.outbox = None
         connection.drained()
         return body
 
-    def release(self, body: bytes) -> None:
+    def release(self, body: Body) -> None:
         """Answer the ticket that waits, if one does, without the outbox (no lock held): a noop, or the end."""
         with self.connection.lock:
             ticket, self.ticket = self.ticket, None

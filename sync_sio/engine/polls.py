@@ -9,24 +9,24 @@ from ..types import HeaderList
 from ..wsgi.environ import Request
 from ..wsgi.takeover import CannotTake
 from .polling import PollingTransport, Ticket
-from .responses import PARKED, Answer, session_headers, tell_no_takeover, text_answer
+from .responses import PARKED, Answer, body_answer, reply_to, session_headers, tell_no_takeover
 
 if TYPE_CHECKING:
     from .server import EngineServer
 
 
 def poll(server: EngineServer, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
-    headers = session_headers(server, request, cors)
-    got = polling.get(headers)
+    reply = reply_to(server, request, session_headers(server, request, cors))
+    got = polling.get(reply)
     if got is None:
         return Answer(400, [*cors, ("Content-Length", "0")])
     if not isinstance(got, Ticket):
-        return text_answer(headers, got)
+        return body_answer(reply, got)
     try:
         taken = server.take(request.environ)
     except CannotTake as error:
         tell_no_takeover(server, str(error))
-        return text_answer(headers, polling.wait(got))
+        return body_answer(reply, polling.wait(got))
     polling.attach(got, taken.stream)
     return PARKED
 

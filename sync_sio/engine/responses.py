@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol import json
+from ..protocol.http import accepts_encoding
 from ..types import Environ, HeaderList
 from ..wsgi.environ import Request
-from .polling import BODY_HEADERS
+from .bodies import Body, Reply
 from .requests import UNSUPPORTED_PROTOCOL, Refusal
 
 if TYPE_CHECKING:
@@ -38,8 +39,20 @@ SWITCHED: Final = Answer(101, [])
 PARKED: Final = Answer(200, [("Content-Length", "0")])
 
 
-def text_answer(headers: HeaderList, body: bytes) -> Answer:
-    return Answer(200, [*headers, BODY_HEADERS, ("Content-Length", str(len(body)))], body)
+def reply_to(server: EngineServer, request: Request, headers: HeaderList) -> Reply:
+    """Return how a GET of a session is to be answered."""
+    compression = server.compression
+    encoding = None if compression is None else accepts_encoding(request.header("Accept-Encoding") or "")
+    return Reply(headers, compression, encoding)
+
+
+def body_answer(reply: Reply, body: Body) -> Answer:
+    """Answer at once, on the web server's thread."""
+    packing = reply.packing(body)
+    if packing is None:
+        return Answer(200, reply.lines(body, body.data, None), body.data)
+    packing.finish()
+    return Answer(200, reply.lines(body, packing.body, packing.encoding), packing.body)
 
 
 def busy(cors: HeaderList) -> Answer:

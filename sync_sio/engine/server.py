@@ -29,6 +29,7 @@ from ..probe import Probe
 from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
+from ..wsgi.compression import HttpCompression
 from ..wsgi.takeover import Taken, take
 from .connection import EVENTS, Connection
 from .door import Door
@@ -75,6 +76,7 @@ class EngineServer:
             _options.cors_allowed_headers,
             _options.cors_max_age,
         )
+        self.compression = HttpCompression.of(_options.http_compression)
         self.deflate_options = DeflateOptions.of(_options.per_message_deflate)
         self.generate_id: Callable[[Environ], str] | None = None
         """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-__all__ = ["accepts_encoding", "parse_query", "reason_phrase", "response", "response_head"]
+__all__ = ["accepts_encoding", "parse_query", "reason_phrase", "response", "response_head", "with_vary"]
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Payload Too Large"}
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -50,6 +50,15 @@ def response(status: int, headers: Iterable[tuple[str, str]], body: bytes = b"")
     if status >= 200 and status not in _WITHOUT_BODY and not any(name.lower() == "content-length" for name, _ in headers):
         headers.append(("Content-Length", str(len(body))))
     return response_head(status, headers) + body
+
+
+def with_vary(headers: Iterable[tuple[str, str]], *names: str) -> list[tuple[str, str]]:
+    """Return the headers with one Vary line, at the end, that says what all of theirs said and `names` too."""
+    headers = list(headers)
+    said = [name.strip() for key, value in headers if key.lower() == "vary" for name in value.split(",")]
+    kept = [header for header in headers if header[0].lower() != "vary"]
+    wanted = {name.lower(): name for name in (*said, *names) if name}
+    return [*kept, ("Vary", ", ".join(wanted.values()))] if wanted else kept
 
 
 def parse_query(qs: str) -> dict[str, str]:

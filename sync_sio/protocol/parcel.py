@@ -45,7 +45,7 @@ class Parcel:
     @classmethod
     def control(cls, packet: bytes) -> Parcel:
         """Return a parcel of one text packet of Engine.IO as it is: `b"2"`, `b"3probe"`, `b'0{…}'`."""
-        parcel = cls(None)
+        parcel = cls(None, (), may_compress=False)
         parcel.size += len(packet)
         parcel._payload = packet
         parcel._frames = text_frame(packet)

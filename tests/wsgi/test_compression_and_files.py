@@ -8,26 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from sync_sio.wsgi.compression import compress
+from sync_sio.wsgi.compression import SLICE, Packing
 from sync_sio.wsgi.files import NAMES, ClientFiles
 
 BODY = b"compress me " * 200
 
 
-@pytest.mark.parametrize(("accept", "encoding"), [("gzip, deflate", "gzip"), ("deflate", "deflate"), ("br", None), ("", None)])
-def test_a_body_is_compressed_as_the_client_takes_it(accept: str, encoding: str | None) -> None:
-    body, used = compress(BODY, accept, 1024)
-    assert used == encoding
-    decode = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}[used]
-    assert decode(body) == BODY
-    assert used is None or len(body) < 100
+def unpack(packing: Packing) -> bytes:
+    return {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}[packing.encoding](packing.body)
 
 
-def test_small_bodies_and_those_that_would_grow_stay() -> None:
-    assert compress(b"x" * 1023, "gzip", 1024) == (b"x" * 1023, None)
-    assert compress(b"x" * 1024, "gzip", 1024)[1] == "gzip"
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [1, 1000, SLICE, SLICE + 1, 3 * SLICE])
+def test_a_body_is_compressed_slice_by_slice(encoding: str, size: int) -> None:
+    body = (BODY * 100)[:size]
+    packing = Packing(body, encoding)
+    steps = 1
+    while not packing.step():
+        steps += 1
+    assert steps == -(-size // SLICE)
+    assert unpack(packing) == body
+    assert size < 100 or len(packing.body) < size / 10
+
+
+def test_a_body_that_would_grow_stays() -> None:
     noise = bytes(range(256))
-    assert compress(noise, "gzip", 1) == (noise, None)
+    packing = Packing(noise, "gzip")
+    packing.finish()
+    assert (packing.body, packing.encoding) == (noise, None)
 
 
 @pytest.fixture
