@@ -87,10 +87,11 @@ def _enter_rooms(socket: Socket) -> bool:
         if not core.move(ADMITTED):
             return False
     home = core.home
-    if not home.rooms.admit(socket.id):
+    rooms = home.rooms.admit(socket.id)
+    if rooms is None:
         return False
     for probe in home.site.probes:
-        for room in home.rooms.rooms_of(socket.id) or ():
+        for room in sorted(rooms, key=socket.id.__ne__):        # its own is the first
             probe.room_joined(home, room, socket.id)
     return True
 

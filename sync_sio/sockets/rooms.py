@@ -67,17 +67,22 @@ class Rooms(Generic[S]):
         with self._lock:
             self._entering[sid] = socket
 
-    def admit(self, sid: str) -> bool:
-        """Let broadcasts reach a socket, in the rooms that it has joined so far. False: it has left already."""
+    def admit(self, sid: str) -> frozenset[str] | None:
+        """Let broadcasts reach a socket, in the rooms that it has joined so far.
+
+        Returns:
+            These rooms, its own included; None: it has left already.
+        """
         with self._lock:
             socket = self._entering.pop(sid, None)
             if socket is None:
-                return False
+                return None
             self._sockets[sid] = socket
             self._forget_snapshots(sid)
-            for room in self._joined.get(sid, ()):
+            joined = self._joined.get(sid, ())
+            for room in joined:
                 self._add(socket, room)
-            return True
+            return frozenset((sid, *joined))
 
     def remove(self, sid: str) -> frozenset[str] | None:
         """Forget a socket. Returns the rooms that it was in, its own included; None: it was not known."""
@@ -92,35 +97,42 @@ class Rooms(Generic[S]):
                     self._drop(socket, room)
             return frozenset((sid, *joined))
 
-    def join(self, sid: str, rooms: Iterable[str]) -> bool:
-        """Put a socket into rooms. False: it is not known (any more), and nothing was done."""
+    def join(self, sid: str, rooms: Iterable[str]) -> Sequence[str]:
+        """Put a socket into rooms, unless it is not known (any more).
+
+        Returns:
+            The rooms in which broadcasts reach it from now on, and did not before.
+        """
+        new: list[str] = []
         with self._lock:
             socket = self._sockets.get(sid)
             if socket is None and sid not in self._entering:
-                return False
+                return new
             for room in rooms:
                 if room == sid:
                     continue
                 joined = self._joined.get(sid)
                 if joined is None:
                     joined = self._joined[sid] = set()
-                joined.add(room)
-                if socket is not None:
+                if socket is not None and room not in joined:
+                    new.append(room)
                     self._add(socket, room)
-            return True
+                joined.add(room)
+        return new
 
-    def leave(self, sid: str, room: str) -> None:
-        """Take a socket out of a room. Its own room it never leaves."""
+    def leave(self, sid: str, room: str) -> bool:
+        """Take a socket out of a room. Its own room it never leaves. True: broadcasts reached it there until now."""
         with self._lock:
             joined = self._joined.get(sid)
             if joined is None or room not in joined:
-                return
+                return False
             joined.discard(room)
             if not joined:
                 del self._joined[sid]
             socket = self._sockets.get(sid)
             if socket is not None:
                 self._drop(socket, room)
+            return socket is not None
 
     def rooms_of(self, sid: str) -> frozenset[str] | None:
         """Return the rooms of a socket, its own included; None: it is not known."""

@@ -258,12 +258,19 @@ class Socket:
 
     def join(self, rooms: str | Iterable[str]) -> None:
         """Join one room or several. Once the client is gone this does nothing. Raises TypeError for what is no room."""
-        self._core.home.rooms.join(self.id, room_names(rooms))
+        home = self._core.home
+        joined = home.rooms.join(self.id, room_names(rooms))
+        for probe in home.site.probes:
+            for room in joined:
+                probe.room_joined(home, room, self.id)
 
     def leave(self, room: str) -> None:
         """Leave a room; one that it is not in is ignored, and so is its own."""
+        home = self._core.home
         for name in room_names(room):
-            self._core.home.rooms.leave(self.id, name)
+            if home.rooms.leave(self.id, name):
+                for probe in home.site.probes:
+                    probe.room_left(home, name, self.id)
 
     def to(self, rooms: str | Iterable[str]) -> BroadcastOperator:
         """Broadcast to one room or several, without this client."""

@@ -118,6 +118,34 @@ def test_events_go_to_one_and_to_many(world: World, notes: Notes) -> None:
     ]
 
 
+def test_rooms_are_joined_and_left_by_one_and_by_many_once(world: World, notes: Notes) -> None:
+    one, other = world.client().join(), world.client().join()
+    notes.all.clear()
+    one.join(["a", "b", "a"])
+    one.join("a")
+    world.main.sockets_join("a")
+    one.leave("b")
+    one.leave("b")
+    world.main.to(one.id).sockets_leave("a")
+    assert notes.all == [
+        ("joined", "/", "a", one.id),
+        ("joined", "/", "b", one.id),
+        ("joined", "/", "a", other.id),
+        ("room left", "/", "b", one.id),
+        ("room left", "/", "a", one.id),
+    ]
+
+
+def test_rooms_joined_in_middleware_are_told_when_it_is_in_them(world: World, notes: Notes) -> None:
+    @world.main.use
+    def join(socket: Any) -> None:
+        socket.join("early")
+
+    socket = world.client().join()
+    assert notes.all[1] == ("joined", "/", socket.id, socket.id)
+    assert notes.all[2:] == [("joined", "/", "early", socket.id), ("connected", socket.id, True)]
+
+
 def test_a_fork_is_told(world: World, notes: Notes) -> None:
     world.client().join()
     world.hub.site.reset()

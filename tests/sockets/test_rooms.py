@@ -66,8 +66,9 @@ def test_members_of_excepted_rooms_are_left_out() -> None:
 
 def test_join_and_leave_are_idempotent() -> None:
     rooms, _ = make("a")
-    for _ in range(2):
-        assert rooms.join("a", ["x"])
+    assert rooms.join("a", ["x", "a"]) == ["x"]
+    assert rooms.join("a", ["x", "y"]) == ["y"]
+    assert rooms.leave("a", "y") and not rooms.leave("a", "y")
     assert rooms.rooms_of("a") == frozenset({"a", "x"})
     for _ in range(2):
         rooms.leave("a", "x")
@@ -115,7 +116,7 @@ def test_what_a_socket_joins_before_it_is_admitted_takes_effect_then() -> None:
     rooms, _ = make("a")
     late = Member("late")
     rooms.enter("late", late)
-    assert rooms.join("late", ["x"])
+    assert rooms.join("late", ["x"]) == []
     assert ids(rooms, "x") == [] and len(rooms) == 1
     assert rooms.rooms_of("late") == frozenset({"late", "x"})
     assert rooms.admit("late")
