@@ -15,10 +15,12 @@ from typing import Any, Literal
 from .types import Environ, JsonDefault
 
 Runtime = Literal["auto", "threads", "gevent"]
-Cookie = str | Mapping[str, Any] | Callable[[Environ], Mapping[str, Any]] | None
+Cookie = str | Mapping[str, Any] | Callable[[Environ], Mapping[str, Any] | str | None] | bool | None
 AllowedOrigins = str | Sequence[str] | re.Pattern[str] | Callable[[str, Environ], bool] | Literal[False] | None
 
 _TRANSPORTS = ("polling", "websocket")
+UNIX_SOCKET = "unix"
+"""Among `trusted_proxies`: whoever comes over a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class EngineOptions:
         _check_choice("ws_engine", self.ws_engine, ("native", "simple-websocket"))
         if isinstance(self.transports, str) or not self.transports or any(name not in _TRANSPORTS for name in self.transports):
             raise ValueError(f"transports={self.transports!r}: give one or both of {_TRANSPORTS}")
+        for name in ("add_trailing_slash", "allow_upgrades"):
+            _check_flag(name, getattr(self, name))
         for name in ("ping_interval", "ping_timeout", "upgrade_timeout", "send_timeout"):
             _check_seconds(name, getattr(self, name))
         for name in ("max_http_buffer_size", "max_buffered_bytes"):
@@ -73,9 +77,11 @@ class EngineOptions:
             raise TypeError(f"trusted_proxies={self.trusted_proxies!r}: a list of addresses or networks is wanted, not a str")
         for network in self.trusted_proxies:
             try:
-                ip_network(network, strict=False)
+                network == UNIX_SOCKET or ip_network(network, strict=False)
             except ValueError as error:
-                raise ValueError(f"trusted_proxies: {network!r} is neither an address nor a network, such as '10.0.0.0/8'") from error
+                raise ValueError(
+                    f"trusted_proxies: {network!r} is neither an address nor a network such as '10.0.0.0/8', nor {UNIX_SOCKET!r}"
+                ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,7 @@ class ServerOptions(EngineOptions):
     def __post_init__(self) -> None:
         # not super(): a dataclass with slots is another class than the one that its methods know
         EngineOptions.__post_init__(self)
+        _check_flag("serve_client", self.serve_client)
         _check_seconds("connect_timeout", self.connect_timeout)
         _check_count("max_attachments", self.max_attachments)
         if self.json_default is not None and not callable(self.json_default):
@@ -120,6 +127,11 @@ def _check_path(path: object) -> None:
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: True or False is wanted")
 
 
 def _check_seconds(name: str, value: object) -> None:

@@ -11,9 +11,10 @@ from ..types import HeaderList
 from ..wsgi.environ import Request
 from ..wsgi.takeover import CannotTake, Taken
 from .connection import Connection
+from .headers import session_headers
 from .polling import PollingTransport
 from .requests import Refusal, bad_request
-from .responses import SWITCHED, Answer, refuse, session_headers, tell_no_takeover
+from .responses import SWITCHED, Answer, refuse, tell_no_takeover
 from .simple_websocket import SimpleWebSocketTransport, accept
 from .upgrade import Upgrade
 from .websocket import WebSocketTransport

@@ -16,9 +16,11 @@ from ..wsgi.takeover import may_take
 from .accepting import check_upgrade, open_websocket
 from .bodies import Body
 from .connection import Connection
+from .headers import cookie_lines, session_headers
 from .polling import PollingTransport
 from .requests import FORBIDDEN, Refusal, bad_request, check_handshake, check_protocol
-from .responses import Answer, body_answer, busy, cookie_lines, refuse, reply_to, session_headers, tell_no_takeover
+from .responses import Answer, body_answer, busy, refuse, reply_to, tell_no_takeover
+from .state import OPENING
 
 if TYPE_CHECKING:
     from .server import EngineServer
@@ -50,9 +52,14 @@ def open_session(server: EngineServer, request: Request, cors: HeaderList) -> An
             return refuse(server, request, bad_request("ID_GENERATION_ERROR"), cors)
         server.notices.warn("max_connections", "max_connections=%d are there: refusing more", server.options.max_connections)
         return busy(cors)
-    if request.is_upgrade:
-        return open_websocket(server, request, connection, _first_parcels(server, connection, []), cors)
-    return _open_polling(server, request, connection, cors)
+    try:
+        if request.is_upgrade:
+            return open_websocket(server, request, connection, _first_parcels(server, connection, []), cors)
+        return _open_polling(server, request, connection, cors)
+    except Exception:
+        if connection.state is OPENING:
+            server.forget(connection)       # nobody knows of it, and no heartbeat would find it
+        raise
 
 
 def _open_polling(server: EngineServer, request: Request, connection: Connection, cors: HeaderList) -> Answer:

@@ -8,8 +8,9 @@ from ..errors import PayloadTooLarge
 from ..types import HeaderList
 from ..wsgi.environ import Request
 from ..wsgi.takeover import CannotTake
+from .headers import session_headers
 from .polling import PollingTransport, Ticket
-from .responses import PARKED, Answer, body_answer, reply_to, session_headers, tell_no_takeover
+from .responses import PARKED, Answer, body_answer, reply_to, tell_no_takeover
 
 if TYPE_CHECKING:
     from .server import EngineServer

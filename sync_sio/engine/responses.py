@@ -1,12 +1,11 @@
-"""What the door answers with: status, headers, body; refusals; and the headers that users have a say in."""
+"""What the door answers with: status, headers, body, and how it refuses."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..protocol import json
 from ..protocol.http import accepts_encoding
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sync_sio.engine")
 
 RETRY_AFTER: Final = "5"
-_MSIE: Final = re.compile(r";MSIE|Trident/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,6 @@ class Answer:
     body: bytes = b""
 
 
-NO_STORE: Final = ("Cache-Control", "no-store")
 SWITCHED: Final = Answer(101, [])
 """What the web server is told of a socket that it has not any more."""
 PARKED: Final = Answer(200, [("Content-Length", "0")])
@@ -95,77 +92,3 @@ def tell_no_takeover(server: EngineServer, reason: str) -> None:
         "no WebSocket is possible on this web server, so clients poll, and a poll that waits holds a thread: %s",
         reason,
     )
-
-
-# -- headers -------------------------------------------------------------------------------------------------------------------
-
-
-def session_headers(server: EngineServer, request: Request, cors: HeaderList, is_first: bool = False) -> HeaderList:
-    """Return the headers of a session's response, with what the listeners made of them."""
-    if not server.events.has("headers") and not (is_first and server.events.has("initial_headers")):
-        return [*cors, NO_STORE, *for_old_browsers(request)]
-    headers: dict[str, Any] = dict((*cors, NO_STORE, *for_old_browsers(request)))
-    for event in ("initial_headers", "headers") if is_first else ("headers",):
-        for listener in server.events.take(event):
-            try:
-                listener(headers, request.environ)
-            except Exception:
-                logger.exception("a listener of %r failed", event)
-    return header_lines(headers)
-
-
-def cookie_lines(server: EngineServer, request: Request, sid: str) -> HeaderList:
-    cookie = server.options.cookie
-    if cookie is None:
-        return []
-    if callable(cookie):
-        cookie = cookie(request.environ)
-    if isinstance(cookie, str):
-        cookie = {"name": cookie}
-    return [("Set-Cookie", cookie_value(sid, cookie))]
-
-
-def for_old_browsers(request: Request) -> HeaderList:
-    if _MSIE.search(request.header("User-Agent") or ""):
-        return [("X-XSS-Protection", "0")]
-    return []
-
-
-def header_lines(headers: Mapping[str, Any]) -> HeaderList:
-    lines: HeaderList = []
-    for name, value in headers.items():
-        for line in value if isinstance(value, list | tuple) else (value,):
-            if any(character in f"{name}{line}" for character in "\r\n\0"):
-                logger.warning("a header listener set %r to %r: CR, LF and NUL are not possible, so it is left out", name, line)
-            else:
-                lines.append((str(name), str(line)))
-    return lines
-
-
-_COOKIE: Final[Mapping[str, Any]] = {
-    "name": "io",
-    "path": "/",
-    "http_only": True,
-    "same_site": "lax",
-    "secure": False,
-    "max_age": None,
-    "domain": None,
-}
-
-
-def cookie_value(sid: str, cookie: Mapping[str, Any]) -> str:
-    settings = {**_COOKIE, **cookie}
-    parts = [f"{settings['name']}={sid}"]
-    if settings["max_age"] is not None:
-        parts.append(f"Max-Age={int(settings['max_age'])}")
-    if settings["domain"]:
-        parts.append(f"Domain={settings['domain']}")
-    if settings["path"]:
-        parts.append(f"Path={settings['path']}")
-    if settings["http_only"] is not False:
-        parts.append("HttpOnly")
-    if settings["secure"]:
-        parts.append("Secure")
-    if settings["same_site"]:
-        parts.append(f"SameSite={str(settings['same_site']).capitalize()}")
-    return "; ".join(parts)

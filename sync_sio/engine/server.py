@@ -26,6 +26,7 @@ from ..drivers.choose import choose, refuse_late_patching
 from ..drivers.locks import native_lock, native_rlock
 from ..notices import Notices
 from ..probe import Probe
+from ..protocol.cookie import Cookie
 from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
@@ -76,6 +77,7 @@ class EngineServer:
             _options.cors_allowed_headers,
             _options.cors_max_age,
         )
+        self.cookie = None if callable(_options.cookie) else Cookie.of(_options.cookie)
         self.compression = HttpCompression.of(_options.http_compression)
         self.deflate_options = DeflateOptions.of(_options.per_message_deflate)
         self.generate_id: Callable[[Environ], str] | None = None

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 from urllib.parse import quote
 
+from ..config import UNIX_SOCKET
 from ..errors import PayloadTooLarge
 from ..protocol.http import parse_query
 from ..types import Environ
@@ -22,7 +23,6 @@ __all__ = ["CompactEnviron", "Request", "compact"]
 READ_SIZE: Final = 65536
 
 _Address = IPv4Address | IPv6Address
-_Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Request:
@@ -84,8 +84,7 @@ class Request:
     @property
     def stated_scheme(self) -> str | None:
         """The scheme that a trusted proxy states; None: nobody whom we believe has said it."""
-        stated = self._forwarded("X-Forwarded-Proto")
-        return None if stated is None else stated.lower()
+        return _SCHEMES.get((self._forwarded("X-Forwarded-Proto") or "").lower())
 
     @property
     def scheme(self) -> str:
@@ -108,10 +107,10 @@ class Request:
         address: str = self.environ.get("REMOTE_ADDR") or ""
         if not self._trusted_proxies:
             return address, 0
-        networks = _networks(tuple(self._trusted_proxies))
+        trusted = tuple(self._trusted_proxies)
         hops = [hop.strip() for hop in (self.header("X-Forwarded-For") or "").split(",")]
         proxies = 0
-        while _is_in(address, networks):
+        while _is_trusted(address, trusted):
             proxies += 1
             # What stands left of the first stranger is only that stranger's word.
             before = _without_port(hops.pop()) if hops else ""
@@ -178,18 +177,21 @@ class Request:
         return b"".join(pieces)
 
 
+_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
 
 @lru_cache(maxsize=64)
-def _networks(trusted: tuple[str, ...]) -> _Networks:
-    return tuple(ip_network(network, strict=False) for network in trusted)
+def _networks(trusted: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(network, strict=False) for network in trusted if network != UNIX_SOCKET)
 
 
 @lru_cache(maxsize=1024)
-def _is_in(address: str, networks: _Networks) -> bool:
+def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+    if not address:
+        return UNIX_SOCKET in trusted
     parsed = _parse(address)
-    return parsed is not None and any(parsed in network for network in networks)
+    return parsed is not None and any(parsed in network for network in _networks(trusted))
 
 
 def _parse(address: str) -> _Address | None:

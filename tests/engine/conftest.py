@@ -46,6 +46,16 @@ class Rig:
     def request(
         self, method: str = "GET", query: str = "EIO=4&transport=polling", body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
+        status, lines, answer = self._request(method, query, body, headers)
+        return status, dict(lines), answer
+
+    def lines(self, query: str = "EIO=4&transport=polling", headers: dict[str, str] | None = None) -> list[tuple[str, str]]:
+        """The headers of an answer, as they come."""
+        return self._request("GET", query, b"", headers)[1]
+
+    def _request(
+        self, method: str, query: str, body: bytes, headers: dict[str, str] | None
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         environ = {
             "REQUEST_METHOD": method,
             "PATH_INFO": "/engine.io/",
@@ -59,8 +69,8 @@ class Rig:
             "HTTP_HOST": "localhost",
             **(headers or {}),
         }
-        told: list[tuple[int, dict[str, str]]] = []
-        answer = b"".join(self.server(environ, lambda status, headers: told.append((int(status[:3]), dict(headers)))))
+        told: list[tuple[int, list[tuple[str, str]]]] = []
+        answer = b"".join(self.server(environ, lambda status, headers: told.append((int(status[:3]), headers))))
         self.driver.settle()
         return (*told[0], answer)
 

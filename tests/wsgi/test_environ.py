@@ -74,6 +74,18 @@ def test_trusted_proxies_are_believed(remote: str, trusted: str) -> None:
     assert seen_by(remote, (trusted,), **FORWARDED) == ("1.2.3.4", "https", "https", "public.example")
 
 
+def test_whoever_comes_over_a_unix_socket_may_be_trusted() -> None:
+    assert seen_by("", ("unix",), **FORWARDED) == ("1.2.3.4", "https", "https", "public.example")
+    assert seen_by("", ("unix",))[0] == ""
+    assert seen_by("10.0.0.9", ("unix",), **FORWARDED)[0] == "10.0.0.9"
+    assert seen_by("", ("unix", "10.0.0.0/8"), HTTP_X_FORWARDED_FOR="1.2.3.4, 10.0.0.1")[0] == "1.2.3.4"
+
+
+@pytest.mark.parametrize(("said", "scheme"), [("HTTPS", "https"), ("wss", "https"), ("gopher", None), ("", None), ("https\r\n", None)])
+def test_a_scheme_is_http_or_https(said: str, scheme: str | None) -> None:
+    assert seen_by("10.0.0.1", ("10.0.0.1",), HTTP_X_FORWARDED_PROTO=said)[1] == scheme
+
+
 def test_a_trusted_proxy_that_says_nothing_changes_nothing() -> None:
     assert seen_by("10.0.0.9", ("10.0.0.0/8",)) == ("10.0.0.9", None, "http", "inner:8000")
 
