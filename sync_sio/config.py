@@ -104,8 +104,6 @@ class ServerOptions(EngineOptions):
         _check_count("max_attachments", self.max_attachments)
         if self.json_default is not None and not callable(self.json_default):
             raise TypeError(f"json_default={self.json_default!r}: a function of a value is wanted, or None")
-        if self.parser is not None and not (hasattr(self.parser, "encode") and hasattr(self.parser, "decoder")):
-            raise TypeError(f"parser={self.parser!r}: an object with encode() and decoder() is wanted, or None for JSON")
 
 
 def refuse_unknown(kind: type[EngineOptions], unknown: Mapping[str, object]) -> None:

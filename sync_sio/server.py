@@ -11,8 +11,10 @@ from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unkno
 from .drivers.base import Driver
 from .drivers.locks import native_lock
 from .engine.server import EngineServer
+from .parsers.custom import Checked, check_parser
 from .probe import Probe
 from .protocol.http import reason_phrase, with_vary
+from .protocol.socketio.packet import PacketParser
 from .protocol.socketio.parser import JsonParser
 from .sockets.broadcaster import Broadcaster
 from .sockets.hub import Hub
@@ -53,7 +55,7 @@ class Server(Broadcaster):
         allow_request: `f(environ)`: False, or `RequestRefused`, refuses a handshake.
         initial_packet: a message that follows the open packet.
         json_default: `f(value)` for what JSON has no form for.
-        parser: None for JSON, or an object with `encode()` and `decoder()`.
+        parser: None for JSON, `sync_sio.parsers.msgpack`, or any object with `encode()` and `decoder()`, see `sync_sio.parsers`.
         adapter: what links this server to others of its cluster; None: it is alone.
         serve_client: whether the JavaScript client is served below `path`.
         max_connections: more clients get 503.
@@ -143,7 +145,7 @@ class Server(Broadcaster):
             ws_engine=ws_engine,
             trusted_proxies=trusted_proxies,
         )
-        self._hub = Hub(self, self.options, parser or JsonParser(max_attachments, json_default, max_http_buffer_size * max_attachments))
+        self._hub = Hub(self, self.options, _parser_of(self.options))
         self.engine = EngineServer(wsgi_app, _options=self.options, _listener=self._hub, _driver=_driver, _take=_take)
         """The Engine.IO server below: connections, session ids, headers, refused requests."""
         self.engine.on_exit = self.close
@@ -388,6 +390,13 @@ class Running:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+def _parser_of(options: ServerOptions) -> PacketParser:
+    if options.parser is None:
+        return JsonParser(options.max_attachments, options.json_default, options.max_http_buffer_size * options.max_attachments)
+    check_parser(options.parser, options.json_default)
+    return Checked(options.parser, options.json_default)
 
 
 def _check_app(wsgi_app: object) -> None:

@@ -8,6 +8,7 @@ from os import urandom
 from typing import Final
 
 from ..drivers.base import Timer
+from ..drivers.strand import Strand
 from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
@@ -53,9 +54,8 @@ class Demux:
             probe.message_received(self._connection, len(data))
         try:
             packet = self._decoder.text(data)
-        except ProtocolError as error:
-            self._tell_error(error)
-            raise
+        except Exception as error:
+            raise self._refusal(error) from error
         if packet is None:
             self._size = len(data)
         else:
@@ -67,9 +67,8 @@ class Demux:
             probe.message_received(self._connection, len(data))
         try:
             packet = self._decoder.binary(data)
-        except ProtocolError as error:
-            self._tell_error(error)
-            raise
+        except Exception as error:
+            raise self._refusal(error) from error
         self._size += len(data)
         if packet is not None:
             size, self._size = self._size, 0
@@ -158,6 +157,19 @@ class Demux:
 
     def _other(self, namespace: str) -> Socket | None:
         return self._others.get(namespace) if self._others is not None else None
+
+    def _refusal(self, error: Exception) -> ProtocolError:
+        """Tell the sockets that what came is no packet, and return what to raise. Anything but ProtocolError is a bug of the parser's."""
+        if not isinstance(error, ProtocolError):
+            strand = Strand(self._connection)       # reading logs nothing
+            if strand.put(self._log_bug, self, error, None):
+                self._site.driver.run(strand)
+            error = ProtocolError(f"the parser failed: {error!r}")
+        self._tell_error(error)
+        return error
+
+    def _log_bug(self, _: object, error: Exception) -> None:
+        self._site.logger.error("connection %s: the parser failed, so it is closed", self._connection.id, exc_info=error)
 
     def _tell_error(self, error: ProtocolError) -> None:
         for socket in self.sockets():

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+import sync_sio
 from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, Server, SlowConsumer, event
 from sync_sio.engine import EngineServer
 
@@ -129,6 +130,8 @@ def watch_engine(server: Any) -> None:
         server.generate_id = generate_id
 
 
+if "parser" in options:
+    options["parser"] = getattr(sync_sio.parsers, options["parser"])
 io = Server(allow_request=gate, **options)
 watch_engine(io.engine)
 
@@ -256,6 +259,11 @@ def message_with_ack(socket: Any, *args: Any) -> Any:
 @io.event
 def echo(socket: Any, *args: Any) -> Any:
     return args
+
+
+@io.event
+def kinds(socket: Any, *args: Any) -> Any:
+    return tuple(type(arg).__name__ for arg in args)
 
 
 @io.event("answer with")

@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 SERVERS = ["embedded-threads", "embedded-gevent", "gunicorn-gthread", "gunicorn-gevent"]
 
 
-def run_checks(node: Path, server: Server, mode: str) -> list[dict[str, Any]]:
+def run_checks(node: Path, server: Server, mode: str, *parser: str) -> list[dict[str, Any]]:
     """Run every check over this transport; return what each said."""
-    command = [str(node), str(HERE / "node" / "run.mjs"), server.url, mode]
+    command = [str(node), str(HERE / "node" / "run.mjs"), server.url, mode, *parser]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=tools.node_environ())
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-1000:]

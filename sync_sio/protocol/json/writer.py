@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ...types import JsonDefault
 
-__all__ = ["CannotSend", "Writer", "replace"]
+__all__ = ["CannotSend", "Writer", "name_of", "replace"]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -111,7 +111,7 @@ class Writer:
         self._enter(value)
         opening = "{"
         for key, item in dict.items(value):
-            name = _key(key)
+            name = name_of(key)
             self.pieces.append(f"{opening}{_quote(name)}:")
             opening = ","
             self.path.append(name)
@@ -150,10 +150,10 @@ def _digits(number: int) -> str:
         return ("-" if number < 0 else "") + "".join(reversed(parts))
 
 
-def _key(key: object) -> str:
+def name_of(key: object) -> str:
     """Return the name that JavaScript gives to a property."""
     if isinstance(key, Enum):
-        return _key(key.value)
+        return name_of(key.value)
     if isinstance(key, str):
         return str.__str__(key)
     if key is None:

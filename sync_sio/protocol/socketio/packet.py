@@ -17,6 +17,8 @@ __all__ = [
     "PacketDecoder",
     "PacketError",
     "PacketParser",
+    "fits",
+    "is_event",
 ]
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = range(5)
@@ -56,13 +58,29 @@ class Packet:
         return f"Packet({self.type}, {self.namespace!r}, {self.data!r}, {self.id!r})"
 
 
+def is_event(value: object) -> bool:
+    """Tell whether a peer may send this as an EVENT's data."""
+    if type(value) is not list or not value:
+        return False
+    name = value[0]
+    return name not in RESERVED_EVENTS if type(name) is str else type(name) is int or type(name) is float
+
+
+def fits(kind: int, value: object, has_body: bool) -> bool:
+    """Tell whether a peer may send this as the data of a packet of that kind; `has_body`: whether there was any."""
+    if kind == EVENT:
+        return is_event(value)
+    if kind == ACK:
+        return type(value) is list
+    if kind == CONNECT:
+        return not has_body or type(value) is dict
+    if kind == DISCONNECT:
+        return not has_body
+    return type(value) is str or type(value) is dict        # CONNECT_ERROR
+
+
 class PacketDecoder(Protocol):
     """One per connection: gets its messages in order."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether a packet is half there, waiting for attachments."""
-        ...
 
     def text(self, data: bytes) -> Packet | None:
         """Take a text message (UTF-8, without Engine.IO's `4`) and return a packet if it completes one.

@@ -7,9 +7,9 @@ import re
 from ...errors import ProtocolError
 from ...types import JsonDefault
 from ..json import decode, encode, put_back
-from .packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED_EVENTS, Packet, PacketError
+from .packet import ACK, CONNECT_ERROR, EVENT, RESERVED_EVENTS, Packet, PacketError, fits, is_event
 
-__all__ = ["Decoder", "JsonParser"]
+__all__ = ["ROOTS", "Decoder", "JsonParser"]
 
 MAX_ID_DIGITS = 18
 """JavaScript counts exactly up to 16 digits; nothing that counts from 0 gets here."""
@@ -17,7 +17,7 @@ MAX_ID_DIGITS = 18
 _BINARY_OFFSET = 3                          # BINARY_EVENT 5, BINARY_ACK 6
 _NOTHING: tuple[bytes, ...] = ()
 _KINDS = tuple(b"%d" % kind for kind in range(5))
-_ROOTS = (("data", 0), ("data", 0), ("args", 1), ("args", 0), ("data", 0))       # what errors call the data: its name is no argument
+ROOTS = (("data", 0), ("data", 0), ("args", 1), ("args", 0), ("data", 0))       # what errors call the data: its name is no argument
 _HEAD = re.compile(rb"([0-6])(?:([0-9]+)-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)")
 _ZERO = 0x30
 
@@ -48,7 +48,7 @@ class JsonParser:
         head = _KINDS[kind] if packet.namespace == "/" else b"%d%b," % (kind, packet.namespace.encode())
         if data is None:
             return head, _NOTHING
-        root, offset = _ROOTS[kind]
+        root, offset = ROOTS[kind]
         body, attachments = encode(data, self.default, root, offset)
         if attachments:
             if kind != EVENT and kind != ACK:
@@ -60,6 +60,10 @@ class JsonParser:
     def decoder(self) -> Decoder:
         """Return a decoder for one connection."""
         return Decoder(self.max_attachments, self.max_bytes)
+
+    def with_default(self, default: JsonDefault) -> JsonParser:
+        """Return the same parser, with a `json_default`."""
+        return JsonParser(self.max_attachments, default, self.max_bytes)
 
 
 class Decoder:
@@ -103,7 +107,7 @@ class Decoder:
             digits = data[1:at]
             if (kind == EVENT or kind == ACK) and (not digits or digits.isdigit()):  # noqa: SIM109  (a tuple of globals is made anew each time)
                 value = decode(data[at:])
-                if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or _is_event(value):
+                if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or is_event(value):
                     return Packet(kind, "/", value, int(digits) if digits else None)
                 raise PacketError("invalid payload")
         return self._general(data)
@@ -146,7 +150,7 @@ class Decoder:
             raise PacketError("the acknowledgement id is too long")
         body = data[found.end() :]
         value = decode(body) if body else None
-        if not _fits(kind, value, bool(body)):
+        if not fits(kind, value, bool(body)):
             raise PacketError("invalid payload")
         packet = Packet(kind, _name(namespace), value, int(number) if number and kind in (EVENT, ACK) else None)
         if not expected:
@@ -162,25 +166,6 @@ class Decoder:
         if len(digits) > 9 or int(digits) > self._max_attachments:
             raise PacketError("too many attachments")
         return int(digits)
-
-
-def _is_event(value: object) -> bool:
-    if type(value) is not list or not value:
-        return False
-    name = value[0]
-    return name not in RESERVED_EVENTS if type(name) is str else type(name) is int or type(name) is float
-
-
-def _fits(kind: int, value: object, has_body: bool) -> bool:
-    if kind == EVENT:
-        return _is_event(value)
-    if kind == ACK:
-        return type(value) is list
-    if kind == CONNECT:
-        return not has_body or type(value) is dict
-    if kind == DISCONNECT:
-        return not has_body
-    return type(value) is str or type(value) is dict        # CONNECT_ERROR
 
 
 def _name(namespace: bytes | None) -> str:

@@ -1,11 +1,12 @@
 // What the checks share: `check(name, fn)` registers one, `run()` works them all, several at a time, and prints one JSON line each.
-// node run.mjs URL MODE   MODE: polling | websocket | upgrade; NODE_PATH says where socket.io-client is.
+// node run.mjs URL MODE [PARSER]   MODE: polling | websocket | upgrade; PARSER: an npm package; NODE_PATH says where socket.io-client is.
 import { createRequire } from "node:module";
 
 export const require = createRequire(import.meta.url);
 export const { io, Manager } = require("socket.io-client");
-export const [, , url, mode] = process.argv;
+export const [, , url, mode, parser] = process.argv;
 export const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] }[mode];
+export const parsing = parser ? { parser: require(parser) } : {};
 const AT_ONCE = 8;
 const TIMEOUT = 20_000;
 
@@ -21,7 +22,7 @@ class Tools {
 
   /** A socket on a connection of its own, not yet connected for sure. */
   open(namespace = "", options = {}) {
-    const socket = io(url + namespace, { transports, forceNew: true, reconnection: false, ...options });
+    const socket = io(url + namespace, { transports, forceNew: true, reconnection: false, ...parsing, ...options });
     this.managers.push(socket.io);
     return socket;
   }

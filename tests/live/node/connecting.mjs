@@ -1,6 +1,6 @@
 // Connecting: ids, handshake, namespaces, middleware, refusals.
 import assert from "node:assert/strict";
-import { ask, check, connected, mode, next, note, refused, sleep, url, Manager, transports } from "./checks.mjs";
+import { ask, check, connected, mode, next, note, refused, sleep, url, Manager, parsing, transports } from "./checks.mjs";
 
 check("each socket has an id of its own that the server knows", async (tools) => {
   const [a, b] = await Promise.all([tools.connect(), tools.connect()]);
@@ -60,7 +60,7 @@ check("a namespace alone, without the main one", async (tools) => {
 });
 
 check("many namespaces joined at once", async (tools) => {
-  const manager = new Manager(url, { transports, reconnection: false });
+  const manager = new Manager(url, { transports, reconnection: false, ...parsing });
   tools.managers.push(manager);
   const sockets = ["/", "/custom", "/admin", "/later", "/slow", "/early"].map((name) => manager.socket(name));
   await Promise.all(sockets.map(connected));
