@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..drivers.base import Lock
 from ..drivers.strand import Strand
@@ -13,6 +13,10 @@ from .handlers import Own
 if TYPE_CHECKING:
     from .namespace import Namespace
     from .site import Site
+
+
+MAX_WAITING: Final = 10_000
+"""News that may wait for listeners that do not get through them; more are dropped, and a warning says so."""
 
 
 class Aside:

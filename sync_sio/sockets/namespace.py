@@ -34,6 +34,7 @@ from .handlers import (
     remove,
 )
 from .leaving import leave
+from .membership import Membership
 from .middleware import Middleware
 from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
 from .remote import RemoteSocket
@@ -76,6 +77,8 @@ class Namespace(Broadcaster):
         self._number_lock: Lock
         self.strand: Strand
         self._everybody = BroadcastOperator(self, EVERYBODY)
+        self.adapter = Membership(self)
+        """Who is in which room, and what changes about it."""
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name} of {len(self)}>"
@@ -87,7 +90,9 @@ class Namespace(Broadcaster):
                 self.rooms = Rooms(self.site.driver.lock())
                 self._number_lock = self.site.driver.lock()
                 self.strand = Strand(self.site.aside)
+                self.adapter.start()
                 self.is_started = True
+                self.adapter.watch_or_not()
 
     def reset(self) -> None:
         """Forget the sockets, keep what is registered."""

@@ -6,7 +6,7 @@ disconnect either comes before it, and is undone with it, or does nothing. Nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from ..adapters.base import Target
@@ -42,12 +42,17 @@ class Rooms(Generic[S]):
     effect when it is admitted.
 
     Threads: any. `_snapshots` has what a broadcast goes to as a tuple, until somebody joins or leaves: a broadcast copies nothing.
+
+    Attributes:
+        lock: guards everything here.
+        watch: called with (event, room, id or None) for each change that broadcasts see, with the lock held: so in order. None: nobody.
     """
 
-    __slots__ = ("_entering", "_joined", "_lock", "_rooms", "_snapshots", "_sockets")
+    __slots__ = ("_entering", "_joined", "_rooms", "_snapshots", "_sockets", "lock", "watch")
 
     def __init__(self, lock: Lock) -> None:
-        self._lock = lock
+        self.lock = lock
+        self.watch: Callable[[str, str, str | None], None] | None = None
         self._entering: dict[str, S] = {}
         self._sockets: dict[str, S] = {}
         self._joined: dict[str, set[str]] = {}
@@ -59,12 +64,12 @@ class Rooms(Generic[S]):
 
     def sockets(self) -> dict[str, S]:
         """Return a snapshot of those that broadcasts reach."""
-        with self._lock:
+        with self.lock:
             return dict(self._sockets)
 
     def enter(self, sid: str, socket: S) -> None:
         """Know a socket whose middleware runs."""
-        with self._lock:
+        with self.lock:
             self._entering[sid] = socket
 
     def admit(self, sid: str) -> frozenset[str] | None:
@@ -73,28 +78,34 @@ class Rooms(Generic[S]):
         Returns:
             These rooms, its own included; None: it has left already.
         """
-        with self._lock:
+        with self.lock:
             socket = self._entering.pop(sid, None)
             if socket is None:
                 return None
             self._sockets[sid] = socket
             self._forget_snapshots(sid)
+            if self.watch is not None:
+                if sid not in self._rooms:
+                    self.watch("create-room", sid, None)
+                self.watch("join-room", sid, sid)
             joined = self._joined.get(sid, ())
             for room in joined:
-                self._add(socket, room)
+                self._add(socket, room, sid)
             return frozenset((sid, *joined))
 
     def remove(self, sid: str) -> frozenset[str] | None:
         """Forget a socket. Returns the rooms that it was in, its own included; None: it was not known."""
-        with self._lock:
+        with self.lock:
             joined = self._joined.pop(sid, ())
             if self._entering.pop(sid, None) is None:
                 socket = self._sockets.pop(sid, None)
                 if socket is None:
                     return None
                 self._forget_snapshots(sid)
+                if self.watch is not None:
+                    self._tell_left(sid, sid)
                 for room in joined:
-                    self._drop(socket, room)
+                    self._drop(socket, room, sid)
             return frozenset((sid, *joined))
 
     def join(self, sid: str, rooms: Iterable[str]) -> Sequence[str]:
@@ -104,7 +115,7 @@ class Rooms(Generic[S]):
             The rooms in which broadcasts reach it from now on, and did not before.
         """
         new: list[str] = []
-        with self._lock:
+        with self.lock:
             socket = self._sockets.get(sid)
             if socket is None and sid not in self._entering:
                 return new
@@ -116,13 +127,13 @@ class Rooms(Generic[S]):
                     joined = self._joined[sid] = set()
                 if socket is not None and room not in joined:
                     new.append(room)
-                    self._add(socket, room)
+                    self._add(socket, room, sid)
                 joined.add(room)
         return new
 
     def leave(self, sid: str, room: str) -> bool:
         """Take a socket out of a room. Its own room it never leaves. True: broadcasts reached it there until now."""
-        with self._lock:
+        with self.lock:
             joined = self._joined.get(sid)
             if joined is None or room not in joined:
                 return False
@@ -131,12 +142,17 @@ class Rooms(Generic[S]):
                 del self._joined[sid]
             socket = self._sockets.get(sid)
             if socket is not None:
-                self._drop(socket, room)
+                self._drop(socket, room, sid)
             return socket is not None
+
+    def rooms_by_id(self) -> dict[str, set[str]]:
+        """Return a snapshot: the rooms of each socket that broadcasts reach, its own included."""
+        with self.lock:
+            return {sid: {sid, *self._joined.get(sid, ())} for sid in self._sockets}
 
     def rooms_of(self, sid: str) -> frozenset[str] | None:
         """Return the rooms of a socket, its own included; None: it is not known."""
-        with self._lock:
+        with self.lock:
             if sid not in self._sockets and sid not in self._entering:
                 return None
             return frozenset((sid, *self._joined.get(sid, ())))
@@ -151,10 +167,10 @@ class Rooms(Generic[S]):
             (name,) = names
             found = self._snapshot(name)
         else:
-            with self._lock:
+            with self.lock:
                 found = list(self._union(names))
         if target.excepts and found:
-            with self._lock:
+            with self.lock:
                 left_out = self._union(target.excepts)
             if left_out:
                 return [socket for socket in found if socket not in left_out]
@@ -162,7 +178,7 @@ class Rooms(Generic[S]):
 
     def audit(self) -> list[str]:
         """Name what is left, and what does not agree. Empty when nobody is here. For tests."""
-        with self._lock:
+        with self.lock:
             left = [f"socket {sid}" for sid in (*self._sockets, *self._entering)]
             left += [f"room {room} of {len(members)}" for room, members in self._rooms.items()]
             left += [f"joined {sid}: {sorted(rooms)}" for sid, rooms in self._joined.items()]
@@ -176,7 +192,7 @@ class Rooms(Generic[S]):
         # A tuple or nothing, so the first look needs no lock. Only rooms that exist are kept: names come from everywhere.
         snapshot = self._snapshots.get(room)
         if snapshot is None:
-            with self._lock:
+            with self.lock:
                 if room is None:
                     snapshot = self._snapshots[None] = tuple(self._sockets.values())
                 else:
@@ -194,20 +210,32 @@ class Rooms(Generic[S]):
                 found[own] = None
         return found
 
-    def _add(self, socket: S, room: str) -> None:
+    def _add(self, socket: S, room: str, sid: str) -> None:
         members = self._rooms.get(room)
         if members is None:
             members = self._rooms[room] = set()
+            if self.watch is not None and room not in self._sockets:
+                self.watch("create-room", room, None)
         members.add(socket)
         self._snapshots.pop(room, None)
+        if self.watch is not None:
+            self.watch("join-room", room, sid)
 
-    def _drop(self, socket: S, room: str) -> None:
+    def _drop(self, socket: S, room: str, sid: str) -> None:
         members = self._rooms.get(room)
         if members is not None:
             members.discard(socket)
             self._snapshots.pop(room, None)
             if not members:
                 del self._rooms[room]
+            if self.watch is not None:
+                self._tell_left(room, sid)
+
+    def _tell_left(self, room: str, sid: str) -> None:
+        assert self.watch is not None
+        self.watch("leave-room", room, sid)
+        if room not in self._rooms and room not in self._sockets:
+            self.watch("delete-room", room, None)
 
     def _forget_snapshots(self, sid: str) -> None:
         self._snapshots.pop(None, None)

@@ -11,7 +11,7 @@ from ..adapters.base import ServerEvent
 from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Ack, as_response
-from .aside import call_back, report_aside
+from .aside import MAX_WAITING, call_back, report_aside
 from .handlers import EventName, check_name, take_once
 from .reaching import cluster_of
 
@@ -71,6 +71,10 @@ def receive(home: Namespace, data: list[Any], answer: Callable[[Any], None] | No
     """
     event = data[0] if data else ""
     if event in RESERVED or not home.server_handlers.get(event):
+        return
+    if len(home.strand) >= MAX_WAITING:
+        too_many = "%s: %d events of other servers wait for their listeners: more are dropped"
+        home.site.warn_once(("servers", home.name), too_many, home.name, MAX_WAITING)
         return
     if home.strand.put(_run, home, (data, answer), home.habits.get(event, home.other_habit)):
         home.site.driver.run(home.strand)
