@@ -33,7 +33,7 @@ def test_an_adapter_is_given_or_set_before_serving() -> None:
 
 @pytest.mark.parametrize("wrong", ["redis://localhost", 5, object(), BusAdapter])
 def test_what_is_no_adapter_is_refused_with_what_is_wanted(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="an object is wanted|an adapter is wanted"):
+    with pytest.raises(TypeError, match="adapter="):
         Server(adapter=wrong)
     io = Server()
     with pytest.raises(TypeError, match="adapter="):
