@@ -95,11 +95,13 @@ class ServerOptions(EngineOptions):
     parser: Any = None
     adapter: Any = None
     serve_client: bool = True
+    health: bool = False
 
     def __post_init__(self) -> None:
         # not super(): a dataclass with slots is another class than the one that its methods know
         EngineOptions.__post_init__(self)
-        _check_flag("serve_client", self.serve_client)
+        for name in ("serve_client", "health"):
+            _check_flag(name, getattr(self, name))
         _check_seconds("connect_timeout", self.connect_timeout)
         _check_count("max_attachments", self.max_attachments)
         if self.json_default is not None and not callable(self.json_default):

@@ -11,6 +11,7 @@ from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unkno
 from .drivers.base import Driver
 from .drivers.locks import native_lock
 from .engine.server import EngineServer
+from .health import answer_health, health
 from .parsers.custom import Checked, check_parser
 from .probe import Probe
 from .protocol.http import reason_phrase, with_vary
@@ -58,12 +59,13 @@ class Server(Broadcaster):
         parser: None for JSON, `sync_sio.parsers.msgpack`, or any object with `encode()` and `decoder()`, see `sync_sio.parsers`.
         adapter: what links this server to others of its cluster; None: it is alone.
         serve_client: whether the JavaScript client is served below `path`.
+        health: whether `GET {path}/health` tells how the server is, see `Server.health`.
         max_connections: more clients get 503.
         max_buffered_bytes: outbound bytes that one connection may hold: from half of it `socket.emit` waits.
         send_timeout: seconds that `socket.emit` may wait then.
         max_handlers: handlers that run at once; None: 64 threads or 1000 greenlets.
         ws_engine: `"native"`, or `"simple-websocket"`: a thread per WebSocket on that library.
-        trusted_proxies: addresses or networks whose `X-Forwarded-*` headers are believed.
+        trusted_proxies: addresses or networks whose `X-Forwarded-*` headers are believed; `"unix"`: whoever comes over a Unix socket.
 
     Raises:
         TypeError: an unknown option, or one of the wrong type. ValueError: an impossible value. Both name it.
@@ -100,6 +102,7 @@ class Server(Broadcaster):
         parser: Any = None,
         adapter: Adapter | None = None,
         serve_client: bool = True,
+        health: bool = False,
         max_connections: int | None = None,
         max_buffered_bytes: int = 16_000_000,
         send_timeout: float = 20.0,
@@ -138,6 +141,7 @@ class Server(Broadcaster):
             parser=parser,
             adapter=adapter,
             serve_client=serve_client,
+            health=health,
             max_connections=max_connections,
             max_buffered_bytes=max_buffered_bytes,
             send_timeout=send_timeout,
@@ -156,6 +160,7 @@ class Server(Broadcaster):
         self.adapter = adapter
         self.http_server: EmbeddedServer | None = None
         """The embedded server of `listen` and `start`, if any."""
+        self._health_path = f"/{path.strip('/')}/health"
         self._files = ClientFiles() if serve_client else None
         self._lock = native_lock()
         self._to_spawn: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
@@ -169,6 +174,8 @@ class Server(Broadcaster):
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application."""
         path = environ.get("PATH_INFO", "")
+        if self.options.health and environ.get("REQUEST_METHOD") in ("GET", "HEAD") and path == self._health_path:
+            return answer_health(self, environ, start_response)
         if self._files is not None and path.endswith((".js", ".map")) and self.engine.serves(path):
             name = path.removeprefix("/" + self.options.path.strip("/")).removeprefix("/")
             answer = self._files.find(name, environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_ACCEPT_ENCODING"))
@@ -270,6 +277,16 @@ class Server(Broadcaster):
         """Tell this tool nothing more; calls that are on their way may still come. One that was not added is ignored."""
         with self._lock:
             self.engine.probes = self._hub.site.probes = tuple(each for each in self.engine.probes if each is not probe)
+
+    def health(self) -> dict[str, Any]:
+        """Tell how this process is doing, at little cost.
+
+        Returns:
+            `status`: `"ok"`, or `"closing"` after `close()`. `pid`. `runtime`: None before the first request. `uptime`: seconds since
+            then. `clients`: engine connections; `max_connections`. `sockets` and `rooms`: all together; `namespaces`: the same for
+            each by its name. With the option `health` it is served as JSON at `{path}/health`, with 503 while the server closes.
+        """
+        return health(self)
 
     def audit(self) -> list[str]:
         """Name what is left when nothing should be: sockets, rooms, acks, connections, timers. For tests; empty is good."""

@@ -91,6 +91,7 @@ class EngineServer:
         self.notices: Notices
         self.heartbeat: Heartbeat
         self.is_started = False
+        self.started_at = 0.0
         self.is_closed = False
         self.on_exit: Callable[[], None] = self.stop
         """Runs when the process ends. The server that is built on this one closes itself first."""
@@ -176,6 +177,7 @@ class EngineServer:
                 self.driver = self._given_driver or choose(options.runtime, environ, options.max_handlers)
                 self.notices = Notices(logger, self.driver.now)
                 self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout)
+                self.started_at = self.driver.now()
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
                 _close_at_exit(self)

@@ -126,6 +126,13 @@ class Hub:
         """
         return not self.site.is_started or self.site.wait_until_told(on_strand_of.get(), timeout)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Count the sockets and rooms of each namespace, in this process."""
+        return {
+            namespace.name: {"sockets": len(namespace), "rooms": namespace.rooms.room_count if namespace.is_started else 0}
+            for namespace in list(self.namespaces.values())
+        }
+
     def audit(self) -> list[str]:
         """Name what is left: sockets, rooms, ends that were not told. Empty when nobody is connected. For tests."""
         if not self.site.is_started:

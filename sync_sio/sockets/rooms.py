@@ -62,6 +62,11 @@ class Rooms(Generic[S]):
     def __len__(self) -> int:
         return len(self._sockets)
 
+    @property
+    def room_count(self) -> int:
+        """How many rooms somebody is in, without those that each socket is in by its id."""
+        return len(self._rooms)
+
     def sockets(self) -> dict[str, S]:
         """Return a snapshot of those that broadcasts reach."""
         with self.lock:

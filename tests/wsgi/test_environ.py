@@ -81,7 +81,7 @@ def test_whoever_comes_over_a_unix_socket_may_be_trusted() -> None:
     assert seen_by("", ("unix", "10.0.0.0/8"), HTTP_X_FORWARDED_FOR="1.2.3.4, 10.0.0.1")[0] == "1.2.3.4"
 
 
-@pytest.mark.parametrize(("said", "scheme"), [("HTTPS", "https"), ("wss", "https"), ("gopher", None), ("", None), ("https\r\n", None)])
+@pytest.mark.parametrize(("said", "scheme"), [("HTTPS", "https"), ("wss", "https"), ("gopher", None), ("", None), ("https;", None)])
 def test_a_scheme_is_http_or_https(said: str, scheme: str | None) -> None:
     assert seen_by("10.0.0.1", ("10.0.0.1",), HTTP_X_FORWARDED_PROTO=said)[1] == scheme
 
