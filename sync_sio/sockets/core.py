@@ -15,6 +15,7 @@ from .acks import MAX_PENDING_ACKS, Pending
 from .handlers import Handler, Key, Registry, take_once
 from .handshake import Handshake
 from .middleware import Middleware
+from .observers import Observers
 
 if TYPE_CHECKING:
     from .demux import Demux
@@ -52,6 +53,8 @@ class Core:
 
     __slots__ = (
         "acks",
+        "any_incoming",
+        "any_outgoing",
         "auth",
         "client",
         "concurrent",
@@ -83,6 +86,8 @@ class Core:
         self.is_deaf = False                # what is dispatched from now on is dropped
         self.reason = ""
         self.acks: dict[int, Pending] | None = None
+        self.any_incoming: Observers = ()
+        self.any_outgoing: Observers = ()
         self.concurrent: set[Key] | None = None
         self.context: Context | None = None
         self.data: dict[str, Any] | None = None
@@ -135,4 +140,4 @@ class Core:
         """Let go of what is of no use any more, once all has been told."""
         with self.connection.lock:
             self.context = self.handlers = self.concurrent = self.past_rooms = self.timer = None
-            self.middlewares = ()
+            self.middlewares = self.any_incoming = self.any_outgoing = ()

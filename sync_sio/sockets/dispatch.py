@@ -29,7 +29,7 @@ def dispatch(socket: Socket, packet: Packet) -> None:
     """Run one event on the socket's strand, in the socket's context."""
     core = socket._core
     if not core.is_deaf:
-        (core.context or context_of(socket)).run(_check if core.middlewares else _handle, socket, core, packet)
+        (core.context or context_of(socket)).run(_check if core.middlewares or core.any_incoming else _handle, socket, core, packet)
 
 
 def dispatch_early(socket: Socket, packet: Packet) -> None:
@@ -46,7 +46,7 @@ def dispatch_beside(socket: Socket, packet: Packet) -> None:
     """Run a concurrent event, on a strand of its own and in a copy of the socket's context."""
     core = socket._core
     if not core.is_deaf:
-        _copied_context(socket).run(_check if core.middlewares else _handle, socket, core, packet)
+        _copied_context(socket).run(_check if core.middlewares or core.any_incoming else _handle, socket, core, packet)
 
 
 def answer(socket: Socket, number: int, response: list[Any]) -> None:
@@ -129,7 +129,16 @@ def _copied_context(socket: Socket) -> Context:
 
 
 def _check(socket: Socket, core: Core, packet: Packet) -> None:
-    _PacketChain(socket, packet).walk(GO_ON)
+    """Show an event to catch-all listeners, then to packet middleware, then to its handlers."""
+    for fn in core.any_incoming:
+        try:
+            fn(*packet.data)
+        except BaseException as error:      # a wall, as below
+            report(socket, error, packet.data[0], packet.data[1:])
+    if core.middlewares:
+        _PacketChain(socket, packet).walk(GO_ON)
+    else:
+        _handle(socket, core, packet)
 
 
 def _handle(socket: Socket, core: Core, packet: Packet) -> None:

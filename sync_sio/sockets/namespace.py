@@ -36,6 +36,7 @@ from .handlers import (
 from .leaving import leave
 from .membership import Membership
 from .middleware import Middleware
+from .observers import tell_outgoing
 from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
 from .remote import RemoteSocket
 from .rooms import EVERYBODY, Rooms, Target
@@ -72,6 +73,8 @@ class Namespace(Broadcaster):
         self.habits: dict[Key, Habit] = {own: Habit() for own in Own}
         self.other_habit = Habit()
         self.rooms: Rooms[Socket]
+        self.is_watched = False
+        """Some socket here has, or had, a listener of what is sent to it."""
         self.is_started = False
         self._numbers = count()
         self._number_lock: Lock
@@ -261,6 +264,10 @@ class Namespace(Broadcaster):
             recipients = self.rooms.recipients(target)
             for probe in self.site.probes:
                 probe.event_sent(recipients, packet, parcel)
+            if self.is_watched:
+                recipients = [socket for socket in recipients if socket._core.connection.send_parcel(parcel, when_full)]
+                tell_outgoing(recipients, packet.data)
+                return
             for socket in recipients:
                 socket._core.connection.send_parcel(parcel, when_full)
 

@@ -12,6 +12,7 @@ from ..protocol.socketio.packet import EVENT, Packet
 from .broadcast import PLAIN, Flags
 from .handlers import EventName
 from .inquiry import Inquiry, Told, wait_for, waiter_for
+from .observers import tell_outgoing
 from .remote import RemoteSocket, here, there
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def ask_here(home: Namespace, packet: Packet, target: Target, flags: Flags, inqu
     when_full = DROP if flags.volatile else CLOSE
     for socket in recipients:
         core = socket._core
-        if not core.connection.send_parcel(parcel, when_full) and core.take_ack(number) is not None:
-            inquiry.set(None)
+        if not core.connection.send_parcel(parcel, when_full):
+            if core.take_ack(number) is not None:
+                inquiry.set(None)
+        elif core.any_outgoing:
+            tell_outgoing((socket,), packet.data)
     return len(asked)
 
 

@@ -13,6 +13,7 @@ from .broadcast import Flags, check_seconds
 from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
 from .dispatch import call_back
 from .handlers import EventName, check_emitted, check_function
+from .observers import tell_outgoing
 
 if TYPE_CHECKING:
     from .socket import Socket
@@ -28,7 +29,8 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
         parcel = home.site.parcel(packet, flags.compress)
         for probe in home.site.probes:
             probe.event_sent((socket,), packet, parcel)
-        core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+        if core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT) and core.any_outgoing:
+            tell_outgoing((socket,), packet.data)
 
 
 def ask_for(socket: Socket, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any], flags: Flags) -> None:
@@ -86,7 +88,10 @@ def _ask(
         _arm(socket, number, pending, flags.timeout)
     for probe in home.site.probes:
         probe.event_sent((socket,), packet, parcel)
-    return number, core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+    is_sent = core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT)
+    if is_sent and core.any_outgoing:
+        tell_outgoing((socket,), packet.data)
+    return number, is_sent
 
 
 def _arm(socket: Socket, number: int, callback: Callback, seconds: float) -> None:

@@ -15,6 +15,7 @@ from .core import CONNECTED, GONE, Core
 from .handlers import EventName, Handler, Own, add, check_emitted, check_function, key_of, remove
 from .handshake import Handshake, make_handshake
 from .middleware import Middleware
+from .observers import Observed, tell_outgoing
 from .rooms import Target, room_names
 from .sending import ask_for, call
 from .socket_operator import SocketOperator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Socket:
+class Socket(Observed):
     """A client in a namespace. Everything here may be called from any thread.
 
     Attributes that are not ours may be set at will: `socket.user = …`.
@@ -139,7 +140,8 @@ class Socket:
             parcel = home.site.parcel(packet)
             for probe in home.site.probes:
                 probe.event_sent((self,), packet, parcel)
-            core.connection.send_parcel(parcel, WAIT)
+            if core.connection.send_parcel(parcel, WAIT) and core.any_outgoing:
+                tell_outgoing((self,), packet.data)
 
     def send(self, *args: Any) -> None:
         """Send the event `"message"`."""
