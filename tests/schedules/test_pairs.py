@@ -114,7 +114,7 @@ def get_answered(scene: Scene) -> None:
 def post(scene: Scene) -> None:
     """The client posts two events, and asks for an acknowledgement of the second."""
     client, sender = scene.client, scene.sender("post")
-    if "call" in scene.pair:        # which it answers with a POST too, one after the other
+    if "call" in scene.pair or "call everybody" in scene.pair:      # which it answers with a POST too, one after the other
         client.send_messages(sender, range(2))
         scene.said[sender] += [0, 1]
     elif client.post(f'42["msg","{sender}",0]', f'4217["msg","{sender}",1]'):
@@ -200,6 +200,16 @@ def call(scene: Scene) -> None:
         scene.calls.append("answered")
 
 
+def call_everybody(scene: Scene) -> None:
+    """Somebody asks all clients, and waits for those who are there."""
+    io, sender = scene.world.io, scene.sender("call everybody")
+    for number in range(2):
+        scene.sent[sender].append(number)
+        scene.broadcast[sender].append(number)
+        answers = io.call("ask", sender, number, timeout=None)
+        assert set(answers) <= {number} and len(answers) <= len(scene.world.clients), answers
+
+
 Action = Callable[[Scene], None]
 
 ACTIONS: dict[str, Action] = {
@@ -216,6 +226,7 @@ ACTIONS: dict[str, Action] = {
     "io.close": io_close,
     "join": join,
     "call": call,
+    "call everybody": call_everybody,
 }
 PAIRS = list(combinations_with_replacement(ACTIONS, 2))
 
