@@ -12,7 +12,7 @@ from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
 from .core import ADMITTED, CONNECTED, GONE, PENDING
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
-from .handlers import Own, take_once
+from .handlers import Own
 from .leaving import leave
 from .middleware import GO_ON, LATER, Middleware, ask
 from .socket import Socket
@@ -133,7 +133,7 @@ def _run_connection_handlers(socket: Socket) -> None:
     core = socket._core
     home = core.home
     for handler in tuple(home.server_handlers.get("connection", ())):
-        if handler.is_once and not take_once(home.server_handlers, "connection", handler):
+        if handler.is_once and not home.may_run_once(home.server_handlers, "connection", handler):
             continue
         try:
             handler.fn(socket)

@@ -129,7 +129,7 @@ class Core:
     def may_run_once(self, key: Key, handler: Handler) -> bool:
         """Remove a handler that runs once. False: somebody else was quicker, so it must not run."""
         if handler.takes_socket:
-            return take_once(self.home.handlers, key, handler)
+            return self.home.may_run_once(self.home.handlers, key, handler)
         with self.connection.lock:
             is_first = take_once(self.handlers, key, handler)
             if self.handlers and not self.handlers.get(key):

@@ -13,7 +13,7 @@ from ..protocol.socketio.packet import PacketParser
 from .cluster import Cluster
 from .core import CONNECTED, on_strand_of
 from .demux import Demux
-from .handlers import check_function, take_once
+from .handlers import check_function
 from .leaving import leave
 from .namespace import Namespace
 from .site import Site
@@ -149,9 +149,9 @@ class Hub:
         return left
 
     def _tell_of(self, namespace: Namespace) -> None:
-        registry = self.main.server_handlers
-        for handler in tuple(registry.get("new_namespace", ())):
-            if not handler.is_once or take_once(registry, "new_namespace", handler):
+        main = self.main
+        for handler in tuple(main.server_handlers.get("new_namespace", ())):
+            if not handler.is_once or main.may_run_once(main.server_handlers, "new_namespace", handler):
                 handler.fn(namespace)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any, Final, TypeVar, overload
+from typing import Any
 
 from ..adapters.base import Broadcast
 from ..drivers.base import Habit, Lock
@@ -19,40 +19,22 @@ from .aside import call_back
 from .broadcast import BroadcastOperator, Flags, check_seconds
 from .broadcaster import Broadcaster
 from .core import ADMITTED, PENDING
-from .handlers import (
-    EventName,
-    Handler,
-    Key,
-    Own,
-    Registry,
-    add,
-    check_function,
-    check_name,
-    function_name,
-    key_of,
-    methods_of,
-    remove,
-)
+from .handlers import EventName, check_function
 from .leaving import leave
 from .membership import Membership
-from .middleware import Middleware
 from .observers import tell_outgoing
 from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
+from .registrations import Registrations
 from .remote import RemoteSocket
 from .rooms import EVERYBODY, Rooms, Target
-from .server_events import RESERVED, call_servers, emit_to_servers
+from .server_events import call_servers, emit_to_servers
 from .site import Site
 from .socket import Socket
 
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
-
-MAX_HABITS: Final = 1000
-"""Events of one namespace about which the driver learns; sockets may register names that are made up."""
 CLOSE, DROP = WhenFull.CLOSE, WhenFull.DROP
 
 
-class Namespace(Broadcaster):
+class Namespace(Registrations, Broadcaster):
     """A place that clients connect to by name. Everything here may be called from any thread.
 
     Before the server runs, registrations are kept and broadcasts reach nobody.
@@ -62,15 +44,7 @@ class Namespace(Broadcaster):
     """
 
     def __init__(self, name: str, site: Site) -> None:
-        self.name = name
-        self.site = site
-        self.handlers: Registry = {}
-        self.server_handlers: Registry = {}
-        self.concurrent: set[Key] = set()
-        self._middlewares: list[Middleware] = []
-        self._admitted_middlewares: list[Middleware] = []
-        self.error_listeners: list[Callable[..., Any]] = []
-        self.habits: dict[Key, Habit] = {own: Habit() for own in Own}
+        super().__init__(name, site)
         self.other_habit = Habit()
         self.rooms: Rooms[Socket]
         self.is_watched = False
@@ -120,132 +94,6 @@ class Namespace(Broadcaster):
 
     def __iter__(self) -> Iterator[Socket]:
         return iter(self.sockets.values())
-
-    # -- handlers ----------------------------------------------------------------------------------------------------------
-
-    @overload
-    def on(self, event: EventName, fn: F) -> F: ...
-    @overload
-    def on(self, event: EventName, fn: None = None) -> Callable[[F], F]: ...
-    def on(self, event: EventName, fn: Any = None) -> Any:
-        """Call `fn` for what happens here: `"connection"(socket)` (or `"connect"`), `"new_namespace"(namespace)`.
-
-        Any other name is an event of other servers, see `server_side_emit`: what `fn` returns, or gives to its parameter `ack`, is the
-        answer; they are called one after the other. For events of clients use `event`, or `socket.on`.
-        As a call or a decorator; returns the function.
-        """
-        return self._listen(event, fn, is_once=False)
-
-    @overload
-    def once(self, event: EventName, fn: F) -> F: ...
-    @overload
-    def once(self, event: EventName, fn: None = None) -> Callable[[F], F]: ...
-    def once(self, event: EventName, fn: Any = None) -> Any:
-        """The same for the next time only."""
-        return self._listen(event, fn, is_once=True)
-
-    def _listen(self, event: EventName, fn: Any, is_once: bool) -> Any:
-        if fn is None:
-            return lambda function: self._listen(event, function, is_once)
-        check_function(fn, f"on({event!r})")
-        name = _listened(event)
-        if isinstance(key_of(event), Own):
-            hint = "on(%r) on a namespace is never called: use event(%r), or socket.on(%r)"
-            self.site.warn_once(("on", self.name, event), hint, event, event, event)
-        may_ack = name not in RESERVED          # other servers may ask, we do not ask ourselves
-        add(self.server_handlers, name, Handler(fn, takes_socket=name == "connection", may_ack=may_ack, is_once=is_once))
-        return fn
-
-    def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
-        """Remove what was registered with `on` or `event`: one function, all of one event, or all."""
-        if event is None:
-            for registry in (self.server_handlers, self.handlers):
-                for handlers in list(registry.values()):
-                    handlers.clear()
-            self.concurrent.clear()
-            return
-        name, key = _listened(event), key_of(event)
-        remove(self.server_handlers, name, fn)
-        remove(self.handlers, key, fn)
-        if not any(handler.is_concurrent for handler in tuple(self.handlers.get(key, ()))):
-            self.concurrent.discard(key)
-
-    remove_listener = off
-    remove_all_listeners = off
-
-    def listeners(self, event: EventName) -> list[Callable[..., Any]]:
-        """Return the functions that are registered with `on` or `event`."""
-        found = (*self.server_handlers.get(_listened(event), ()), *self.handlers.get(key_of(event), ()))
-        return [handler.fn for handler in found]
-
-    @overload
-    def event(self, name: F) -> F: ...
-    @overload
-    def event(self, name: EventName, fn: F, *, concurrent: bool = False) -> F: ...
-    @overload
-    def event(self, name: EventName | None = None, fn: None = None, *, concurrent: bool = False) -> Callable[[F], F]: ...
-    def event(self, name: Any = None, fn: Any = None, *, concurrent: bool = False) -> Any:
-        """Call `fn(socket, *args)` for an event of any client here; also `"disconnecting"`, `"disconnect"`, `"error"`.
-
-        `@io.event` takes the function's name as the event, `@io.event("chat message")` names it. Returns the function.
-
-        Args:
-            concurrent: run it beside other events of the same client instead of after those before it.
-
-        Raises:
-            TypeError: not a function, an async one, or one that takes no socket.
-        """
-        if callable(name):
-            name, fn = function_name(name), name
-        if fn is None:
-            return lambda function: self.event(function_name(function) if name is None else name, function, concurrent=concurrent)
-        check_function(fn, f"event({name!r})")
-        if name in ("connect", "connection"):
-            return self.on(name, fn)
-        key = key_of(name)
-        handler = Handler(fn, takes_socket=True, may_ack=not isinstance(key, Own), is_concurrent=concurrent)
-        self.learn(key)
-        add(self.handlers, key, handler)
-        if concurrent:
-            self.concurrent.add(key)
-        return fn
-
-    def register(self, target: T) -> T:
-        """Register an object's methods: `on_connection(socket)`, `on_<event>(socket, *args)`, and those marked with `event`.
-
-        Raises:
-            TypeError: it is a class.
-            ValueError: it has no such method.
-        """
-        found = list(methods_of(target))
-        if not found:
-            raise ValueError(f"{target!r} has neither an on_… method nor one that is marked with sync_sio.event")
-        for name, fn, is_concurrent in found:
-            self.event(name, fn, concurrent=is_concurrent)
-        return target
-
-    @overload
-    def use(self, fn: F, *, admitted: bool = False) -> F: ...
-    @overload
-    def use(self, fn: None = None, *, admitted: bool = False) -> Callable[[F], F]: ...
-    def use(self, fn: Any = None, *, admitted: bool = False) -> Any:
-        """Run `fn(socket)` or `fn(socket, next)` for each client that wants to connect, in order.
-
-        Return nothing to go on; raise ConnectRefused, or call `next` with it, to refuse. Returns the function.
-
-        Args:
-            admitted: run it after the others, with the socket in its rooms already and reached by broadcasts.
-        """
-        if fn is None:
-            return lambda function: self.use(function, admitted=admitted)
-        middleware = Middleware(check_function(fn, "use"), admitted)
-        (self._admitted_middlewares if admitted else self._middlewares).append(middleware)
-        return fn
-
-    def on_error(self, fn: F) -> F:
-        """Call `fn(error, socket, event, args)` for each handler here that fails. Returns the function."""
-        self.error_listeners.append(check_function(fn, "on_error"))
-        return fn
 
     # -- broadcasts: what `Broadcaster`'s methods come down to -----------------------------------------------------------------
 
@@ -329,18 +177,9 @@ class Namespace(Broadcaster):
 
     # -- for the sockets ---------------------------------------------------------------------------------------------------
 
-    @property
-    def middlewares(self) -> tuple[Middleware, ...]:
-        """Those of now, in the order in which they run."""
-        return (*self._middlewares, *self._admitted_middlewares)
-
     def ack_number(self) -> int:
         with self._number_lock:
             return next(self._numbers)
-
-    def learn(self, key: Key) -> None:
-        if key not in self.habits and len(self.habits) < MAX_HABITS:
-            self.habits[key] = Habit()
 
     def disconnect(self, socket: Socket, close: bool) -> None:
         """Take a socket out, and tell its client; with `close`, the same in all its namespaces, and end the connection."""
@@ -357,7 +196,3 @@ def _disconnect(socket: Socket) -> None:
         refuse(socket, ConnectRefused())
     elif leave(socket, "server namespace disconnect", drop_events=True) is not None:
         core.connection.send_parcel(core.home.site.parcel(Packet(DISCONNECT, core.home.name)), CLOSE)
-
-
-def _listened(event: EventName) -> EventName:
-    return "connection" if event == "connect" else check_name(event)

@@ -12,7 +12,7 @@ from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Ack, as_response
 from .aside import MAX_WAITING, call_back, report_aside
-from .handlers import EventName, check_name, take_once
+from .handlers import EventName, check_name
 from .reaching import cluster_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _run_listeners(home: Namespace, data: list[Any], answer: Callable[[Any], Non
     takes_ack = has_failed = False
     result: Any = None
     for handler in tuple(home.server_handlers.get(event, ())):
-        if handler.is_once and not take_once(home.server_handlers, event, handler):
+        if handler.is_once and not home.may_run_once(home.server_handlers, event, handler):
             continue
         try:
             if not handler.low <= len(args) <= handler.high:
