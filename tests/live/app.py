@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+import operators_app
+
 import sync_sio
 from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, Server, SlowConsumer, event
 from sync_sio.engine import EngineServer
@@ -691,6 +693,7 @@ class Admin:
 
 
 io.of("/admin").register(Admin())
+operators_app.register(io)
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
