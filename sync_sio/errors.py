@@ -83,7 +83,17 @@ class SlowConsumer(SyncSioError, ConnectionError):
 
 
 class WrongArguments(SyncSioError, TypeError):
-    """A client sent an event with arguments that its handler does not take."""
+    """A client sent an event with arguments that its handler does not take.
+
+    Attributes:
+        path: to what does not fit, if the handler has typed payloads: `[0].age` is `age` of the first argument; else `""`.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, message: str, path: str = "", problem: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.problem = problem
 
 
 class PayloadTooLarge(SyncSioError):

@@ -172,24 +172,32 @@ def run_handlers(
     ack: Ack | None = None
     count = len(args)
     has_failed = False
+    refusal: WrongArguments | None = None
     for handler in handlers:
         if handler.is_once and not core.may_run_once(event, handler):
             continue
         try:
             if not handler.low <= count <= handler.high:
                 raise handler.wrong_arguments(event, count)
+            given = args if handler.payloads is None else handler.typed(event, args)
             if handler.takes_ack:
                 if ack is None:
                     ack = _ack_for(socket, core, number)
-                handler.call_with_ack(socket, args, ack)
+                handler.call_with_ack(socket, given, ack)
             else:
-                returned = handler.fn(socket, *args) if handler.takes_socket else handler.fn(*args)
+                returned = handler.fn(socket, *given) if handler.takes_socket else handler.fn(*given)
                 if result is None:
                     result = returned
         except BaseException as error:      # one of the four walls: a handler's sys.exit() ends no thread of ours
             has_failed = True
+            if refusal is None and type(error) is WrongArguments and error.path:
+                refusal = error
             report(socket, error, event, args)
-    if number is None or has_failed or (ack is not None and result is None):
+    if refusal is not None:
+        result = {"error": {"code": "invalid_payload", "path": refusal.path, "message": refusal.problem}}
+    elif has_failed:
+        return
+    if number is None or (ack is not None and result is None):
         return
     try:
         if ack is not None:

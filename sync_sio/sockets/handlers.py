@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from ..errors import WrongArguments
 from ..protocol.socketio.packet import RESERVED_EVENTS
+from .payloads import Misfit, payloads_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 EventName = str | int
@@ -178,18 +179,27 @@ class Handler:
         low, high: how many arguments it takes from the client.
         takes_socket: whether the socket comes before them.
         takes_ack: whether it has a parameter `ack`; `ack_at`: that one's position among the client's arguments, or -1.
+        payloads: what its annotations make of the client's arguments; None: nothing.
     """
 
-    __slots__ = ("ack_at", "fn", "high", "is_concurrent", "is_once", "low", "takes_ack", "takes_socket")
+    __slots__ = ("ack_at", "fn", "high", "is_concurrent", "is_once", "low", "payloads", "takes_ack", "takes_socket")
 
     def __init__(
-        self, fn: Callable[..., Any], *, takes_socket: bool, may_ack: bool = True, is_once: bool = False, is_concurrent: bool = False
+        self,
+        fn: Callable[..., Any],
+        *,
+        takes_socket: bool,
+        may_ack: bool = True,
+        is_typed: bool = False,
+        is_once: bool = False,
+        is_concurrent: bool = False,
     ) -> None:
         self.fn = fn
         self.takes_socket = takes_socket
         self.is_once = is_once
         self.is_concurrent = is_concurrent
         self.low, self.high, self.takes_ack, self.ack_at = _shape(fn, 1 if takes_socket else 0, "ack" if may_ack else "")
+        self.payloads = payloads_of(fn, 1 if takes_socket else 0) if is_typed else None
 
     def call_with_ack(self, socket: object, args: list[Any], ack: Callable[..., None]) -> None:
         """Call a function that wants `ack`."""
@@ -205,8 +215,24 @@ class Handler:
             wanted = f"at least {self.low}"
         else:
             wanted = f"{self.low}" if self.low == self.high else f"{self.low} to {self.high}"
-        name = getattr(self.fn, "__qualname__", repr(self.fn))
-        return WrongArguments(f"event {event!r} came with {count} arguments, but {name} takes {wanted}: it was not called")
+        error = WrongArguments(f"event {event!r} came with {count} arguments, but {self.name} takes {wanted}: it was not called")
+        if self.payloads is not None:
+            is_short = count < self.low
+            error.path, error.problem = f"[{count if is_short else self.high}]", "it is missing" if is_short else "one too many"
+        return error
+
+    def typed(self, event: object, args: list[Any]) -> list[Any]:
+        """Return the arguments as `payloads` makes them. Raises WrongArguments for what does not fit."""
+        assert self.payloads is not None
+        try:
+            return self.payloads.convert(args)
+        except Misfit as misfit:
+            message = f"event {event!r} came with what {self.name} does not take, at {misfit.path}: {misfit}: it was not called"
+            raise WrongArguments(message, misfit.path, str(misfit)) from None
+
+    @property
+    def name(self) -> str:
+        return getattr(self.fn, "__qualname__", repr(self.fn))
 
 
 # A registry's lists only ever grow and shrink in place, each step atomic: whoever runs handlers goes through a copy of a list.

@@ -131,7 +131,8 @@ class Registrations:
         if name in ("connect", "connection"):
             return self.on(name, fn)
         key = key_of(name)
-        handler = Handler(fn, takes_socket=True, may_ack=not isinstance(key, Own), is_concurrent=concurrent)
+        is_theirs = not isinstance(key, Own)
+        handler = Handler(fn, takes_socket=True, may_ack=is_theirs, is_typed=is_theirs, is_concurrent=concurrent)
         self._change(lambda each: each._add(key, handler))
         return fn
 

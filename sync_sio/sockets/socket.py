@@ -232,8 +232,10 @@ class Socket(Observed):
     def _add(self, event: EventName, fn: Callable[..., Any], is_once: bool = False, is_concurrent: bool = False) -> None:
         core = self._core
         key = key_of(event)
-        may_ack = not isinstance(key, Own)
-        handler = Handler(fn, takes_socket=False, may_ack=may_ack, is_once=is_once, is_concurrent=is_concurrent)
+        is_theirs = not isinstance(key, Own)
+        handler = Handler(
+            fn, takes_socket=False, may_ack=is_theirs, is_typed=is_theirs, is_once=is_once, is_concurrent=is_concurrent
+        )
         core.home.learn(key)
         with core.connection.lock:
             if core.handlers is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import datetime
 import faulthandler
 import gc
@@ -266,6 +267,19 @@ def echo(socket: Any, *args: Any) -> Any:
 @io.event
 def kinds(socket: Any, *args: Any) -> Any:
     return tuple(type(arg).__name__ for arg in args)
+
+
+@dataclasses.dataclass
+class Order:
+    item: str
+    count: int = 1
+    picture: bytes = b""
+    when: datetime.datetime | None = None
+
+
+@io.event
+def order(socket: Any, orders: list[Order], ack: Any) -> None:
+    ack([[each.item, each.count, len(each.picture), each.when.year if each.when else None] for each in orders])
 
 
 @io.event("answer with")

@@ -12,6 +12,8 @@ from enum import Enum, IntEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+import pydantic
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -206,6 +208,36 @@ def test_default_is_asked_last_and_its_answer_may_be_anything_that_can_be_sent(c
     assert attachments == [b"\x01", b"\x02"]
     with pytest.raises(TypeError, match=r"^value\[1\]: complex cannot be sent.*no idea"):
         json.encode([1, 1j], default)
+
+
+class Sent(msgspec.Struct, rename="camel", tag="sent", omit_defaults=True):
+    some_name: Any
+    left_out: int = 0
+
+
+class Model(pydantic.BaseModel):
+    raw: bytes
+    when: datetime
+    inner: Any = None
+
+
+def test_structs_and_pydantic_models_are_sent_as_their_fields(codec: str) -> None:
+    value = [Sent([b"x", date(2026, 1, 2), Decimal(1)]), Model(raw=b"y", when=datetime(2026, 1, 2), inner={"m": Sent(1)})]
+    text, attachments = json.encode(value)
+    assert standard.loads(text) == [
+        {"type": "sent", "someName": [{"_placeholder": True, "num": 0}, "2026-01-02", "1"]},
+        {
+            "raw": {"_placeholder": True, "num": 1},
+            "when": "2026-01-02T00:00:00",
+            "inner": {"m": {"type": "sent", "someName": 1}},
+        },
+    ]
+    assert attachments == [b"x", b"y"]
+    assert json.encode(value[1], lambda model: model.raw.decode()) == (b'"y"', []), "json_default comes first"
+    with pytest.raises(TypeError, match=r'args\[1\]\["a"\]: something in this Sent cannot be sent .*complex'):
+        json.encode(["event", 0, {"a": Sent(1j)}], None, "args", 1)
+    with pytest.raises(TypeError, match=r'args\[0\]\["inner"\]: complex cannot be sent'):
+        json.encode(["event", Model(raw=b"", when=datetime(2026, 1, 2), inner=1j)], None, "args", 1)
 
 
 def test_other_errors_of_default_are_passed_on(codec: str) -> None:

@@ -38,13 +38,31 @@ def replace(value: Any, default: JsonDefault | None, attachments: list[bytes]) -
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
-    name = type(value).__name__
-    if default is None:
-        raise CannotSend(f"{name} cannot be sent; convert it first, or give the server a json_default")
+    problem: TypeError | None = None
+    if default is not None:
+        try:
+            return default(value)
+        except TypeError as error:
+            problem = error
+    kind = type(value)
+    if hasattr(kind, "__struct_fields__"):
+        return _struct(value, default)
+    if hasattr(kind, "__pydantic_validator__"):
+        return value.model_dump()
+    if problem is not None:
+        raise CannotSend(f"{kind.__name__} cannot be sent; convert it first, or have json_default handle it ({problem})") from problem
+    raise CannotSend(f"{kind.__name__} cannot be sent; convert it first, or give the server a json_default")
+
+
+def _struct(value: Any, default: JsonDefault | None) -> Any:
+    """Return what msgspec makes of a struct: names, tags and what is left out are its affair."""
+    import msgspec  # it is there: the value is one of its structs
+
     try:
-        return default(value)
+        return msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview, date, datetime, time), enc_hook=default)
     except TypeError as error:
-        raise CannotSend(f"{name} cannot be sent; convert it first, or have json_default handle it ({error})") from error
+        message = f"something in this {type(value).__name__} cannot be sent ({error}); convert it first, or give the server a json_default"
+        raise CannotSend(message) from error
 
 
 class Writer:

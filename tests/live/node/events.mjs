@@ -186,6 +186,17 @@ check("wrong numbers of arguments are refused, nothing more", async (tools) => {
   assert.equal((await note(socket.id, "error"))[1], "WrongArguments");
 });
 
+check("typed payloads arrive as their types, and what does not fit is answered", async (tools) => {
+  const socket = await tools.connect();
+  const orders = [{ item: "tea", when: new Date(0), picture: Buffer.from("abc") }, { item: "milk", count: 2 }];
+  assert.deepEqual(await ask(socket, "order", orders), [[["tea", 1, 3, 1970], ["milk", 2, 0, null]]]);
+  const [{ error }] = await ask(socket, "order", [{ item: "tea" }, { item: "milk", count: "many" }]);
+  assert.deepEqual(error, { code: "invalid_payload", path: "[0][1].count", message: "Expected `int`, got `str`" });
+  assert.equal((await ask(socket, "order"))[0].error.path, "[0]");
+  assert.equal((await note(socket.id, "error"))[1], "WrongArguments");
+  assert.deepEqual(await ask(socket, "order", []), [[]]);
+});
+
 check("what cannot be sent is the caller's error, and nothing is sent", async (tools) => {
   const socket = await tools.connect();
   let seen = 0;
