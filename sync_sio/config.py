@@ -91,6 +91,8 @@ class ServerOptions(EngineOptions):
     path: str = "/socket.io"
     connect_timeout: float = 45.0
     max_attachments: int = 10
+    max_namespaces: int = 100
+    cleanup_empty_child_namespaces: bool = False
     json_default: JsonDefault | None = None
     parser: Any = None
     adapter: Any = None
@@ -104,6 +106,7 @@ class ServerOptions(EngineOptions):
             _check_flag(name, getattr(self, name))
         _check_seconds("connect_timeout", self.connect_timeout)
         _check_count("max_attachments", self.max_attachments)
+        _check_count("max_namespaces", self.max_namespaces)
         if self.json_default is not None and not callable(self.json_default):
             raise TypeError(f"json_default={self.json_default!r}: a function of a value is wanted, or None")
 

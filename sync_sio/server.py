@@ -20,6 +20,7 @@ from .protocol.socketio.parser import JsonParser
 from .sockets.broadcaster import Broadcaster
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
+from .sockets.parents import ParentNamespace, Rule
 from .sockets.reaching import SERVERS_TIMEOUT
 from .types import Environ, JsonDefault, StartResponse, WSGIApp
 from .wsgi.files import ClientFiles
@@ -47,6 +48,7 @@ class Server(Broadcaster):
         connect_timeout: seconds in which a client must have joined a namespace.
         max_http_buffer_size: bytes of one message from a client; a larger one is refused before it is buffered.
         max_attachments: binary attachments of one packet; the JavaScript clients take 10.
+        max_namespaces: how many namespaces one client may be connected to.
         cors_allowed_origins: which other origins are served: `"*"`, an origin, a list, a compiled pattern, a function; False: no check.
         cors_credentials, cors_methods, cors_allowed_headers, cors_max_age: what preflight answers say.
         cookie: None, a name, a dict or a function of the environ: a cookie with the session id.
@@ -58,6 +60,7 @@ class Server(Broadcaster):
         json_default: `f(value)` for what JSON has no form for.
         parser: None for JSON, `sync_sio.parsers.msgpack`, or any object with `encode()` and `decoder()`, see `sync_sio.parsers`.
         adapter: what links this server to others of its cluster; None: it is alone.
+        cleanup_empty_child_namespaces: whether dynamic namespaces are let go when the last client has left.
         serve_client: whether the JavaScript client is served below `path`.
         health: whether `GET {path}/health` tells how the server is, see `Server.health`.
         max_connections: more clients get 503.
@@ -88,6 +91,7 @@ class Server(Broadcaster):
         connect_timeout: float = 45.0,
         max_http_buffer_size: int = 1_000_000,
         max_attachments: int = 10,
+        max_namespaces: int = 100,
         cors_allowed_origins: AllowedOrigins = None,
         cors_credentials: bool | None = None,
         cors_methods: Sequence[str] = ("GET", "POST"),
@@ -101,6 +105,7 @@ class Server(Broadcaster):
         json_default: JsonDefault | None = None,
         parser: Any = None,
         adapter: Adapter | None = None,
+        cleanup_empty_child_namespaces: bool = False,
         serve_client: bool = True,
         health: bool = False,
         max_connections: int | None = None,
@@ -127,6 +132,8 @@ class Server(Broadcaster):
             connect_timeout=connect_timeout,
             max_http_buffer_size=max_http_buffer_size,
             max_attachments=max_attachments,
+            max_namespaces=max_namespaces,
+            cleanup_empty_child_namespaces=cleanup_empty_child_namespaces,
             cors_allowed_origins=cors_allowed_origins,
             cors_credentials=cors_credentials,
             cors_methods=cors_methods,
@@ -294,12 +301,17 @@ class Server(Broadcaster):
 
     # -- namespaces --------------------------------------------------------------------------------------------------------
 
-    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace:
-        """Return the namespace of this name, made if need be; `""` is `/` and `abc` is `/abc`. `fn` becomes a connection listener."""
-        namespace = self._hub.of(name)
-        if fn is not None:
-            namespace.on("connection", fn)
-        return namespace
+    @overload
+    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace: ...
+    @overload
+    def of(self, name: Rule, fn: Callable[..., Any] | None = None) -> ParentNamespace: ...
+    def of(self, name: str | Rule, fn: Callable[..., Any] | None = None) -> Namespace | ParentNamespace:
+        """Return the namespace of this name, made if need be; `""` is `/` and `abc` is `/abc`. `fn` becomes a connection listener.
+
+        A compiled pattern, or `f(name, auth, environ) -> bool`, gives a dynamic one: namespaces are made when a client asks for a name
+        that it allows, share what is registered with the parent, and get what the parent broadcasts.
+        """
+        return self._hub.of(name, fn)
 
     @overload
     def on(self, event: str, fn: F) -> F: ...

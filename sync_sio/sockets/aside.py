@@ -11,7 +11,7 @@ from ..drivers.strand import Strand
 from .handlers import Own
 
 if TYPE_CHECKING:
-    from .namespace import Namespace
+    from .registrations import Registrations
     from .site import Site
 
 
@@ -44,7 +44,7 @@ def start_aside(site: Site, task: Callable[[Any, Any], object], subject: object,
         site.driver.run(strand)
 
 
-def call_back(home: Namespace, event: object, fn: Callable[..., Any], *args: Any) -> None:
+def call_back(home: Registrations, event: object, fn: Callable[..., Any], *args: Any) -> None:
     """Have a user's function called, as a turn of its own; on this thread where no turn runs yet, before the server has started."""
     if home.site.is_started:
         strand = Strand(home.site.aside)
@@ -54,7 +54,7 @@ def call_back(home: Namespace, event: object, fn: Callable[..., Any], *args: Any
         _call_back(home, (event, fn, args))
 
 
-def _call_back(home: Namespace, call: tuple[object, Callable[..., Any], tuple[Any, ...]]) -> None:
+def _call_back(home: Registrations, call: tuple[object, Callable[..., Any], tuple[Any, ...]]) -> None:
     event, fn, args = call
     try:
         Context().run(fn, *args)
@@ -62,7 +62,7 @@ def _call_back(home: Namespace, call: tuple[object, Callable[..., Any], tuple[An
         report_aside(home, error, event, list(args))
 
 
-def report_aside(home: Namespace, error: BaseException, event: object, args: list[Any]) -> None:
+def report_aside(home: Registrations, error: BaseException, event: object, args: list[Any]) -> None:
     """Log what a user's function raised that was called for no client, and tell `on_error`, with None for the socket."""
     logger = home.site.logger
     logger.error("%s: a listener or callback of %r failed", home.name, event, exc_info=error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import partial
 from os import urandom
-from typing import Final
+from typing import Any, Final, Protocol
 
 from ..drivers.base import Timer
 from ..drivers.strand import Strand
@@ -13,6 +14,7 @@ from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
+from ..types import Environ
 from .admission import admit
 from .core import CONNECTED, GONE, Core
 from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_concurrent, start_beside, start_on_strand, tell_error
@@ -23,25 +25,56 @@ from .site import Site
 from .socket import Socket
 
 _INVALID_NAMESPACE: Final = {"message": "Invalid namespace"}
+_TOO_MANY: Final = {"message": "Too many namespaces on one connection"}
+
+
+class Places(Protocol):
+    """The hub, as those who want to connect see it."""
+
+    def find(self, name: str) -> Namespace | None:
+        """Return the namespace of this name, if there is one now."""
+        ...
+
+    def may_make(self) -> bool:
+        """Tell whether `make` has anybody to ask."""
+        ...
+
+    def make(self, name: str, auth: dict[str, Any], environ: Environ, then: Callable[[Namespace | None], None]) -> None:
+        """Have a rule decide about the name, and give `then` the namespace, or None (a turn: user code)."""
+        ...
 
 
 class Demux:
     """The ear of one connection (`Receiver`), and what its sockets know of each other (`Client`).
 
-    `_main` and `_others` are changed under the connection's lock, and read by its reader without.
+    `_main`, `_others` and `_asked` are changed under the connection's lock, and read by its reader without. `_asked`: the namespaces
+    that do not exist, or not yet, and about which a rule is being asked; with the events that came for them meanwhile.
     """
 
-    __slots__ = ("_connection", "_decoder", "_find", "_is_closed", "_is_joined", "_main", "_others", "_site", "_size", "_timer")
+    __slots__ = (
+        "_asked",
+        "_connection",
+        "_decoder",
+        "_is_closed",
+        "_is_joined",
+        "_main",
+        "_others",
+        "_places",
+        "_site",
+        "_size",
+        "_timer",
+    )
 
-    def __init__(self, site: Site, find: Callable[[str], Namespace | None], connection: Connection) -> None:
+    def __init__(self, site: Site, places: Places, connection: Connection) -> None:
         self._site = site
-        self._find = find
+        self._places = places
         self._connection = connection
         self._decoder = site.parser.decoder()
         self._is_closed = False
         self._is_joined = False
         self._main: Socket | None = None
         self._others: dict[str, Socket] | None = None
+        self._asked: dict[str, list[tuple[Packet, int]]] | None = None
         self._size = 0          # of a packet that waits for attachments
         self._timer: Timer | None = None
         self._start_timer()
@@ -77,6 +110,8 @@ class Demux:
     def closed(self, reason: str, description: object) -> None:
         """The connection is gone: so are its sockets."""
         self._end_timer(is_closed=True)
+        for name in list(self._asked or ()):
+            self._withdraw(name)
         for socket in self.sockets():
             leave(socket, reason, description)
 
@@ -87,7 +122,9 @@ class Demux:
         socket = self._main if packet.namespace == "/" else self._other(packet.namespace)
         if kind == EVENT:
             if socket is None:
-                raise ProtocolError(f"an event for {packet.namespace!r}, where this client is not connected")
+                socket = self._late(packet, size)
+                if socket is None:
+                    return
             core = socket._core
             home = core.home
             for probe in self._site.probes:
@@ -107,9 +144,10 @@ class Demux:
         elif kind == CONNECT:
             self._connect(packet, socket)
         elif kind == DISCONNECT:
-            if socket is None:
+            if socket is not None:
+                leave(socket, "client namespace disconnect")
+            elif not self._withdraw(packet.namespace):
                 raise ProtocolError(f"a disconnect from {packet.namespace!r}, where this client is not connected")
-            leave(socket, "client namespace disconnect")
         else:
             assert kind == CONNECT_ERROR
             raise ProtocolError("a CONNECT_ERROR from a client")
@@ -128,32 +166,99 @@ class Demux:
             return True
 
     def _connect(self, packet: Packet, socket: Socket | None) -> None:
-        if socket is not None and socket._core.state is not GONE:
-            raise ProtocolError(f"a second CONNECT to {packet.namespace!r}")
-        connection = self._connection
-        home = self._find(packet.namespace)
-        if home is None:
-            refusal = Packet(CONNECT_ERROR, packet.namespace, _INVALID_NAMESPACE)
-            connection.send_parcel(self._site.parcel(refusal), WhenFull.CLOSE)
+        name = packet.namespace
+        if (socket is not None and socket._core.state is not GONE) or (self._asked is not None and name in self._asked):
+            raise ProtocolError(f"a second CONNECT to {name!r}")
+        if len(self.sockets()) + len(self._asked or ()) >= self._site.max_namespaces:
+            self._refuse(name, _TOO_MANY)
             return
+        home = self._places.find(name)
+        if home is not None and self._enter(home, packet):
+            return
+        if not self._places.may_make():
+            self._refuse(name, _INVALID_NAMESPACE)
+            return
+        with self._connection.lock:
+            if self._is_closed:
+                return
+            if self._asked is None:
+                self._asked = {}
+            self._asked[name] = []
+        self._ask(packet)
+
+    def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False) -> bool:
+        """Make the socket, and admit it. False: the namespace has just been let go."""
+        connection, name = self._connection, home.name
         # 20 characters; not the engine's id, which is a secret between it and the client
         sid = urlsafe_b64encode(urandom(15)).decode()
         core = Core(home, self, connection, packet.data)
         socket = Socket(sid, core)
-        home.rooms.enter(sid, socket)
+        if not home.rooms.enter(sid, socket):
+            return False
         with connection.lock:
-            is_closed = self._is_closed
-            if not is_closed:
-                if packet.namespace == "/":
+            is_wanted = not self._is_closed
+            if is_asked:
+                core.held = self._asked.pop(name, None) if self._asked is not None else None
+                is_wanted = is_wanted and core.held is not None
+            if is_wanted:
+                if name == "/":
                     self._main = socket
                 else:
                     if self._others is None:
                         self._others = {}
-                    self._others[packet.namespace] = socket
-        if is_closed:
-            home.rooms.remove(sid)      # the connection was closed while its CONNECT was read
-            return
-        admit(socket)
+                    self._others[name] = socket
+        if is_wanted:
+            admit(socket)
+        else:                               # the connection was closed, or the client thought better of it, meanwhile
+            home.rooms.remove(sid)
+            if home.parent is not None:
+                home.parent.child_left(home)
+        return True
+
+    def _refuse(self, name: str, why: dict[str, str]) -> None:
+        self._connection.send_parcel(self._site.parcel(Packet(CONNECT_ERROR, name, why)), WhenFull.CLOSE)
+
+    # -- a namespace that a rule may make ----------------------------------------------------------------------------------
+
+    def _ask(self, packet: Packet) -> None:
+        strand = self._connection.strand
+        if strand.put(_ask, self, packet, self._site.rules_habit):
+            self._site.driver.run(strand)
+
+    def _answered(self, packet: Packet, home: Namespace | None) -> None:
+        """A namespace was made, or found, or nobody wants to make it (any thread, no lock held)."""
+        if home is None:
+            if self._withdraw(packet.namespace):
+                self._refuse(packet.namespace, _INVALID_NAMESPACE)
+        elif not self._enter(home, packet, is_asked=True):
+            self._ask(packet)
+
+    def _withdraw(self, name: str) -> bool:
+        """Forget that a namespace is asked for, and what came for it. False: it is not."""
+        connection = self._connection
+        with connection.lock:
+            held = self._asked.pop(name, None) if self._asked is not None else None
+            if held:
+                connection.on_worked(len(held), sum(size for _, size in held))
+        return held is not None
+
+    def _late(self, packet: Packet, size: int) -> Socket | None:
+        """Keep an event for a namespace that is asked for. Returns the socket if it is there by now.
+
+        Raises:
+            ProtocolError: the client is not connected there, and has not asked to be.
+        """
+        connection, name = self._connection, packet.namespace
+        with connection.lock:
+            held = self._asked.get(name) if self._asked is not None else None
+            if held is not None:
+                held.append((packet, size))
+                connection.on_queued(size)
+                return None
+            socket = self._other(name)
+        if socket is None:
+            raise ProtocolError(f"an event for {name!r}, where this client is not connected")
+        return socket
 
     def _other(self, namespace: str) -> Socket | None:
         return self._others.get(namespace) if self._others is not None else None
@@ -222,3 +327,7 @@ class Demux:
     def joined(self) -> None:
         """This client is connected to a namespace."""
         self._end_timer(is_closed=False)
+
+
+def _ask(demux: Demux, packet: Packet) -> None:
+    demux._places.make(packet.namespace, packet.data or {}, demux._connection.request, partial(demux._answered, packet))

@@ -3,61 +3,66 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar, overload
 
 from ..adapters.base import Adapter
 from ..drivers.base import Driver
+from ..drivers.locks import native_lock
 from ..engine.connection import Connection
 from ..protocol.socketio.packet import PacketParser
+from ..types import Environ
+from .aside import report_aside
 from .cluster import Cluster
 from .core import CONNECTED, on_strand_of
 from .demux import Demux
 from .handlers import check_function
 from .leaving import leave
 from .namespace import Namespace
-from .site import Site
+from .parents import ParentNamespace, Rule
+from .site import Site, SocketsOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SocketsOptions(Protocol):
-    """The options of `Server` that this floor looks at."""
-
-    @property
-    def connect_timeout(self) -> float: ...
-
-    @property
-    def max_attachments(self) -> int: ...
-
-
 class Hub:
-    """All namespaces of one server. Nothing starts, and no lock exists, before `start`; registrations work from the beginning."""
+    """All namespaces of one server. Nothing starts before `start`; registrations work from the beginning.
+
+    `_lock` guards which namespaces there are, and which are being made.
+    """
 
     def __init__(
         self, server: Any, options: SocketsOptions, parser: PacketParser, logger: logging.Logger | None = None
     ) -> None:
         logger = logger or logging.getLogger("sync_sio.sockets")
-        self.site = Site(server, parser, options.connect_timeout, options.max_attachments, logger)
+        self.site = Site(server, parser, options, logger)
         self.namespaces: dict[str, Namespace] = {}
-        self.main = self.of("/")
+        self._parents: tuple[ParentNamespace, ...] = ()
+        self._births: dict[str, _Birth] = {}
+        self._lock = native_lock()
+        self.main = self._make("/")
 
     # -- from the engine ---------------------------------------------------------------------------------------------------
 
     def start(self, driver: Driver) -> None:
         """The runtime is known. Called once before the first connection, and again after `reset`."""
         self.site.start(driver)
-        for namespace in list(self.namespaces.values()):
+        with self._lock:
+            namespaces = [*self.namespaces.values(), *(birth.namespace for birth in self._births.values())]
+        for namespace in namespaces:
             namespace.start()
         if self.site.cluster is not None:
-            self.site.cluster.start(list(self.namespaces))
+            self.site.cluster.start([namespace.name for namespace in namespaces])
 
     def opened(self, connection: Connection) -> Demux:
         """A client is there (phase one): return its ear. It joins nothing until it asks to."""
-        return Demux(self.site, self.namespaces.get, connection)
+        return Demux(self.site, self, connection)
 
     def reset(self) -> None:
         """This is the child of a fork: forget the sockets, which stay with the parent; keep what users registered."""
+        self._lock = native_lock()
+        self._births = {}
         self.site.reset()
         if self.site.cluster is not None:
             self.site.cluster.abandon()
@@ -66,34 +71,115 @@ class Hub:
 
     # -- for the server ----------------------------------------------------------------------------------------------------
 
-    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace:
-        """Return the namespace of this name, made when it is first asked for.
+    @overload
+    def of(self, name: str, fn: Callable[..., Any] | None = None) -> Namespace: ...
+    @overload
+    def of(self, name: Rule, fn: Callable[..., Any] | None = None) -> ParentNamespace: ...
+    def of(self, name: str | Rule, fn: Callable[..., Any] | None = None) -> Namespace | ParentNamespace:
+        """Return the namespace of this name, made when it is first asked for, or a new dynamic one.
 
         Args:
-            name: with or without its slash; `""` is `"/"`.
+            name: with or without its slash, `""` is `"/"`; or a compiled pattern, or `f(name, auth, environ) -> bool`.
             fn: a connection listener for it.
 
         Raises:
-            TypeError: not a str.
+            TypeError: neither.
             ValueError: a name with a comma, which the protocol has no form for.
         """
-        name = _checked_name(name)
-        namespace = self.namespaces.get(name)
-        if namespace is None:
-            made = Namespace(name, self.site)
-            if self.site.is_started:
-                made.start()
-            namespace = self.namespaces.setdefault(name, made)      # one of several threads wins
-            if namespace is made:
-                if self.site.is_started:
-                    made.start()                                    # `start` may have come in between
-                    if self.site.cluster is not None:
-                        self.site.cluster.adapter.enter(name)
-                if name != "/":
-                    self._tell_of(made)
+        namespace: Namespace | ParentNamespace
+        if isinstance(name, str):
+            checked = _checked_name(name)
+            namespace = self.namespaces.get(checked) or self._make(checked)
+        else:
+            namespace = self._make_parent(name)
         if fn is not None:
             namespace.on("connection", fn)
         return namespace
+
+    def _make(self, name: str) -> Namespace:
+        with self._lock:
+            found = self._living(name)
+            birth = self._births.get(name)
+            if found is not None or birth is not None:
+                return found or birth.namespace  # type: ignore[union-attr]  # one of them is there
+            birth = self._births[name] = _Birth(Namespace(name, self.site))
+        self._bring_up(birth, next((parent for parent in self._parents if parent.is_pattern_for(name)), None))
+        return birth.namespace
+
+    def _bring_up(self, birth: _Birth, parent: ParentNamespace | None) -> None:
+        """Make a namespace known: to its parent, to the listeners of `new_namespace`, then to clients."""
+        namespace = birth.namespace
+        if parent is not None:
+            parent.bear(namespace)
+        if self.site.is_started:
+            namespace.start()
+        if namespace.name != "/":
+            self._tell_of(namespace)
+        with self._lock:
+            self.namespaces[namespace.name] = namespace
+            del self._births[namespace.name]
+        if self.site.is_started and self.site.cluster is not None:
+            self.site.cluster.adapter.enter(namespace.name)
+        for then in birth.waiting:
+            then(namespace)
+
+    def _living(self, name: str) -> Namespace | None:
+        """Return the namespace of this name, unless it is being let go."""
+        found = self.namespaces.get(name)
+        return None if found is not None and found.is_started and found.rooms.is_closed else found
+
+    def _make_parent(self, rule: Any) -> ParentNamespace:
+        if isinstance(rule, re.Pattern):
+            if isinstance(rule.pattern, bytes):
+                raise TypeError(f"of({rule!r}): the name of a namespace is a str, so a pattern for str is wanted")
+        elif not callable(rule):
+            raise TypeError(f"of({rule!r}): a namespace's name, a compiled pattern, or a function of (name, auth, environ) is wanted")
+        else:
+            check_function(rule, "of")
+        with self._lock:
+            parent = ParentNamespace(f"/_{len(self._parents)}", self.site, rule, self._forget)
+            self._parents = (*self._parents, parent)
+        return parent
+
+    def _forget(self, namespace: Namespace) -> None:
+        """A dynamic namespace is empty, and is let go."""
+        with self._lock:
+            if self.namespaces.get(namespace.name) is namespace:
+                del self.namespaces[namespace.name]
+        if self.site.cluster is not None:
+            self.site.cluster.adapter.leave(namespace.name)
+
+    # -- for clients that connect (Places) -----------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Namespace | None:
+        """Return the namespace of this name, if there is one now."""
+        return self.namespaces.get(name)
+
+    def may_make(self) -> bool:
+        """Tell whether there are rules by which namespaces are made."""
+        return bool(self._parents)
+
+    def make(self, name: str, auth: dict[str, Any], environ: Environ, then: Callable[[Namespace | None], None]) -> None:
+        """Ask the parents, one after the other, and give `then` the namespace, or None when nobody wants it (a turn: user code).
+
+        A namespace is known to clients when the listeners of `new_namespace` have run; whoever wants the same one meanwhile is told on
+        the thread that makes it.
+        """
+        parent = next((parent for parent in self._parents if parent.allows(name, auth, environ)), None)
+        with self._lock:
+            found = self._living(name)
+            birth = self._births.get(name)
+            is_told = found is not None or parent is None
+            if not is_told and birth is not None:
+                birth.waiting.append(then)
+                return
+            if not is_told:
+                birth = self._births[name] = _Birth(Namespace(name, self.site))
+        if is_told or birth is None:
+            then(found)
+        else:
+            birth.waiting.append(then)
+            self._bring_up(birth, parent)
 
     @property
     def adapter(self) -> Adapter | None:
@@ -152,12 +238,23 @@ class Hub:
         main = self.main
         for handler in tuple(main.server_handlers.get("new_namespace", ())):
             if not handler.is_once or main.may_run_once(main.server_handlers, "new_namespace", handler):
-                handler.fn(namespace)
+                try:
+                    handler.fn(namespace)
+                except Exception as error:
+                    report_aside(main, error, "new_namespace", [namespace])
 
 
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"of({name!r}): a namespace's name is a str; dynamic namespaces are not supported yet")
+class _Birth:
+    """A namespace that is being made, and who waits for it."""
+
+    __slots__ = ("namespace", "waiting")
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.waiting: list[Callable[[Namespace | None], None]] = []
+
+
+def _checked_name(name: str) -> str:
     if "," in name:
         raise ValueError(f"of({name!r}): no client can connect to a namespace with a comma in its name")
     return name if name.startswith("/") else "/" + name

@@ -43,6 +43,8 @@ def leave(
         return None
     core.past_rooms = core.home.rooms.remove(socket.id)
     core.client.forget(socket)
+    if core.home.parent is not None:
+        core.home.parent.child_left(core.home)
     if timer is not None:
         timer.cancel()
     for waiting in pending:

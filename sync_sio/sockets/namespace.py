@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..adapters.base import Broadcast
 from ..drivers.base import Habit, Lock
@@ -31,6 +31,9 @@ from .server_events import call_servers, emit_to_servers
 from .site import Site
 from .socket import Socket
 
+if TYPE_CHECKING:
+    from .parents import ParentNamespace
+
 CLOSE, DROP = WhenFull.CLOSE, WhenFull.DROP
 
 
@@ -46,6 +49,8 @@ class Namespace(Registrations, Broadcaster):
     def __init__(self, name: str, site: Site) -> None:
         super().__init__(name, site)
         self.other_habit = Habit()
+        self.parent: ParentNamespace | None = None
+        """The dynamic namespace by whose rule it was made, if any."""
         self.rooms: Rooms[Socket]
         self.is_watched = False
         """Some socket here has, or had, a listener of what is sent to it."""

@@ -48,11 +48,12 @@ class Rooms(Generic[S]):
         watch: called with (event, room, id or None) for each change that broadcasts see, with the lock held: so in order. None: nobody.
     """
 
-    __slots__ = ("_entering", "_joined", "_rooms", "_snapshots", "_sockets", "lock", "watch")
+    __slots__ = ("_entering", "_joined", "_rooms", "_snapshots", "_sockets", "is_closed", "lock", "watch")
 
     def __init__(self, lock: Lock) -> None:
         self.lock = lock
         self.watch: Callable[[str, str, str | None], None] | None = None
+        self.is_closed = False
         self._entering: dict[str, S] = {}
         self._sockets: dict[str, S] = {}
         self._joined: dict[str, set[str]] = {}
@@ -72,10 +73,20 @@ class Rooms(Generic[S]):
         with self.lock:
             return dict(self._sockets)
 
-    def enter(self, sid: str, socket: S) -> None:
-        """Know a socket whose middleware runs."""
+    def enter(self, sid: str, socket: S) -> bool:
+        """Know a socket whose middleware runs. False: `close_if_empty` has closed this place."""
         with self.lock:
-            self._entering[sid] = socket
+            if not self.is_closed:
+                self._entering[sid] = socket
+            return not self.is_closed
+
+    def close_if_empty(self) -> bool:
+        """Let nobody in any more if nobody is here. False: somebody is, or it was closed before."""
+        with self.lock:
+            if self.is_closed or self._entering or self._sockets:
+                return False
+            self.is_closed = True
+            return True
 
     def admit(self, sid: str) -> frozenset[str] | None:
         """Let broadcasts reach a socket, in the rooms that it has joined so far.

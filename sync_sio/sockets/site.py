@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..drivers.base import Driver, Lock, Waiter
+from ..drivers.base import Driver, Habit, Lock, Waiter
 from ..probe import Probe
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
@@ -15,6 +15,22 @@ from .aside import Aside
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+
+
+class SocketsOptions(Protocol):
+    """The options of `Server` that this floor looks at."""
+
+    @property
+    def connect_timeout(self) -> float: ...
+
+    @property
+    def max_attachments(self) -> int: ...
+
+    @property
+    def max_namespaces(self) -> int: ...
+
+    @property
+    def cleanup_empty_child_namespaces(self) -> bool: ...
 
 
 class Site:
@@ -28,13 +44,16 @@ class Site:
     """
 
     def __init__(
-        self, server: Any, parser: PacketParser, connect_timeout: float, max_attachments: int, logger: logging.Logger
+        self, server: Any, parser: PacketParser, options: SocketsOptions, logger: logging.Logger
     ) -> None:
         self.server = server
         self.parser = parser
-        self.connect_timeout = connect_timeout
-        self.max_attachments = max_attachments
+        self.connect_timeout = options.connect_timeout
+        self.max_attachments = options.max_attachments
+        self.max_namespaces = options.max_namespaces
+        self.cleans_up = options.cleanup_empty_child_namespaces
         self.logger = logger
+        self.rules_habit = Habit()          # of the functions of dynamic namespaces
         self.driver: Driver
         self.lock: Lock
         self.aside: Aside

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from sync_sio.config import ServerOptions
 from sync_sio.drivers.base import Lock
 from sync_sio.drivers.locks import breaches, native_lock
 from sync_sio.drivers.strand import Strand
@@ -132,6 +133,7 @@ class FakeConnection:
         self.is_full = False
         """It takes nothing that is volatile."""
         self.transport = SimpleNamespace(name="websocket")
+        self.strand = Strand(self)
 
     def send_parcel(self, parcel: Parcel, when_full: Any) -> bool:
         if self.ready_state != "open":
@@ -226,9 +228,8 @@ class World:
 
     def __init__(self, **options: Any) -> None:
         self.driver = InlineDriver()
-        known = {"connect_timeout": 45.0, "max_attachments": 10, **options}
         self.io = SimpleNamespace(name="the server")
-        self.hub = Hub(self.io, SimpleNamespace(**known), JsonParser())
+        self.hub = Hub(self.io, ServerOptions(**options), JsonParser())
         self.main = self.hub.of("/")
         self.clients: list[Client] = []
 

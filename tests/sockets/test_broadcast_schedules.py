@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
+from sync_sio.config import ServerOptions
 from sync_sio.errors import AckTimeout, ProtocolError
 from sync_sio.protocol.socketio.parser import JsonParser
 from sync_sio.sockets.hub import Hub
@@ -21,7 +21,7 @@ class Crowd:
 
     def __init__(self, driver: InterleaveDriver, clients: int, adapter: BusAdapter | None = None) -> None:
         self.driver = driver
-        self.hub = Hub(None, SimpleNamespace(connect_timeout=45.0, max_attachments=10), JsonParser())
+        self.hub = Hub(None, ServerOptions(), JsonParser())
         if adapter is not None:
             self.hub.set_adapter(adapter)
         self.hub.start(driver)

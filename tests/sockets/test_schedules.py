@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
+from sync_sio.config import ServerOptions
 from sync_sio.errors import AckTimeout, ConnectRefused, Disconnected, ProtocolError
 from sync_sio.protocol.socketio.parser import JsonParser
 from sync_sio.sockets.hub import Hub
@@ -21,8 +21,7 @@ class Place:
 
     def __init__(self, driver: InterleaveDriver) -> None:
         self.driver = driver
-        options = SimpleNamespace(connect_timeout=45.0, max_attachments=10)
-        self.hub = Hub(None, options, JsonParser())
+        self.hub = Hub(None, ServerOptions(), JsonParser())
         self.hub.start(driver)
         self.main = self.hub.of("/")
         self.told: list[Any] = []
