@@ -82,7 +82,7 @@ fix: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 
 screenshots: client tools ## take the pictures of docs/images anew
-	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py
+	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py tests/live/test_admin.py
 
 wheel: .venv/dev client ## build the wheel, the client bundle in it
 	$(BIN)/python -m build --wheel
