@@ -35,7 +35,7 @@ def open_websocket(
     """Answer a handshake whose session begins on a WebSocket, with `parcels` as its first packets."""
     websocket = _accept(server, request, connection, session_headers(server, request, cors, is_first=True))
     if isinstance(websocket, Refusal):
-        server.forget(connection)
+        connection.discard()
         return refuse(server, request, websocket, cors)
     with connection.lock:
         connection.transport, connection.direct = websocket, websocket.direct

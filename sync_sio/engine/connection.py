@@ -459,11 +459,13 @@ class Connection:
                 self.state = OPEN
 
     def close(self, discard: bool = False) -> None:
-        """Close the connection after what was sent before; with `discard` at once. Any thread; idempotent.
+        """Close the connection after what was sent before; with `discard` without waiting for what has no room. Any thread; idempotent.
 
         A client that polls is told by its next poll, for which it has 30 s.
         """
         if discard:
+            with self.lock:
+                self._drain_corked()
             self.abort("forced close")
         else:
             self.close_for("forced close")
@@ -475,9 +477,7 @@ class Connection:
                 return
             self.close_code = code
             self.reason, self.description = reason, description
-            direct = self.direct
-            if direct is not None and self.outbox is not None and not direct.is_armed and self.corked != BUSY:
-                direct.drain()
+            self._drain_corked()
             if self._is_over():
                 return
             is_done = self.transport.may_close()
@@ -495,6 +495,12 @@ class Connection:
         if timer is not None:
             timer.cancel()                  # it has ended meanwhile
 
+    def _drain_corked(self) -> None:
+        """Send what this turn has gathered (lock held)."""
+        direct = self.direct
+        if direct is not None and self.outbox is not None and not direct.is_armed and self.corked != BUSY and self.state is not CLOSED:
+            direct.drain()
+
     def abort(self, reason: str, description: object = None, code: int | None = None) -> None:
         """End at once from our side: what waits is dropped, but the client is told. Any thread; idempotent."""
         with self.lock:
@@ -511,6 +517,16 @@ class Connection:
                 return
             self._end(reason, description)
         self.tell()
+
+    def discard(self) -> None:
+        """End before it has begun, as its request is refused: only the floor above knew of it. No lock held."""
+        with self.lock:
+            if self.state is not OPENING:
+                return
+            self._end("forced close", None)
+            self.is_told = True
+        self.home.forget(self)
+        self.receiver.closed(self.reason, None)
 
     def lose(self, error: OSError) -> None:
         """A write failed (lock held)."""

@@ -20,7 +20,6 @@ from .headers import cookie_lines, session_headers
 from .polling import PollingTransport
 from .requests import FORBIDDEN, Refusal, bad_request, check_handshake, check_protocol
 from .responses import Answer, body_answer, busy, refuse, reply_to, tell_no_takeover
-from .state import OPENING
 
 if TYPE_CHECKING:
     from .server import EngineServer
@@ -45,6 +44,7 @@ def open_session(server: EngineServer, request: Request, cors: HeaderList) -> An
     connection.transport = PollingTransport(connection)
     connection.receiver = server.receiver(connection)
     if not server.register(connection):
+        connection.discard()
         if server.is_closed:
             return busy(cors)
         if sid in server.connections and server.generate_id is not None:
@@ -57,8 +57,7 @@ def open_session(server: EngineServer, request: Request, cors: HeaderList) -> An
             return open_websocket(server, request, connection, _first_parcels(server, connection, []), cors)
         return _open_polling(server, request, connection, cors)
     except Exception:
-        if connection.state is OPENING:
-            server.forget(connection)       # nobody knows of it, and no heartbeat would find it
+        connection.discard()                # if it has not begun: nobody knows of it, and no heartbeat would find it
         raise
 
 

@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
+from sync_sio import Server
 from sync_sio.engine import EngineServer
+from sync_sio.testing.manual import ManualDriver
 
 from .conftest import Rig
+
+
+def ask(server: Server) -> int:
+    told: list[str] = []
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/socket.io/", "QUERY_STRING": "EIO=4&transport=polling"}
+    list(server(environ, lambda status, headers: told.append(status)))
+    return int(told[0][:3])
+
 
 FORWARDED = {"HTTP_X_FORWARDED_FOR": "203.0.113.7", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "chat.example"}
 
@@ -59,6 +69,15 @@ def test_more_clients_than_max_connections_get_503(make_rig: Callable[..., Rig])
     assert rig.request()[1]["Retry-After"]
     rig.connections[0].abort("forced close")
     assert rig.request()[0] == 200
+
+
+def test_a_client_that_is_refused_leaves_no_timer_behind() -> None:
+    driver = ManualDriver()
+    io = Server(max_connections=1, _driver=driver)
+    first, second = (ask(io) for _ in range(2))
+    assert (first, second) == (200, 503)
+    assert sum("_on_connect_timeout" in left for left in driver.audit()) == 1
+    io.close()
 
 
 @pytest.mark.parametrize(

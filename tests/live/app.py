@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+import engine_app
 import operators_app
 
 import sync_sio
@@ -47,7 +48,7 @@ options: dict[str, Any] = json.loads(os.environ.get("LIVE_OPTIONS", "{}"))
 hooks = os.environ.get("LIVE_HOOKS", "").split()
 SHARED = (
     "runtime", "transports", "allow_upgrades", "ping_interval", "ping_timeout", "upgrade_timeout", "max_http_buffer_size",
-    "cors_allowed_origins", "cookie", "per_message_deflate", "initial_packet", "max_connections", "ws_engine",
+    "cors_allowed_origins", "cookie", "http_compression", "per_message_deflate", "initial_packet", "max_connections", "ws_engine",
 )  # fmt: skip
 
 
@@ -708,6 +709,7 @@ class Admin:
 
 io.of("/admin").register(Admin())
 operators_app.register(io)
+engine_app.register(io, note)
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
