@@ -77,6 +77,16 @@ def test_the_javascript_client_with_msgpack(servers: Servers, node: Path, kind: 
     assert not failed, f"{len(failed)} of {len(lines)} checks failed:\n\n" + "\n\n".join(failed)
 
 
+def test_a_page_with_the_msgpack_bundle(servers: Servers, node: Path, npm_packages: Path, chromium: Path) -> None:
+    flags = json.dumps([flag for flag in tools.CHROMIUM_FLAGS if flag != "--headless"])     # playwright chooses the kind of headless
+    server = servers.get("embedded-threads", parser="msgpack")
+    command = [str(node), str(HERE / "msgpack_page.cjs"), server.url, str(chromium), flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=tools.node_environ())
+    assert done.returncode == 0, done.stderr
+    said = ["Zoë \U0001f600", [0, 1, 255], None, "1970-01-01T00:00:00+00:00", -1.5]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [said, said]
+
+
 def test_the_documented_parser_of_ones_own_speaks_with_its_client(node: Path, npm_packages: Path, tmp_path: Path) -> None:
     page = (tools.ROOT / "docs" / "parsers.md").read_text()
     (python,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class ArrayParser" in block)
