@@ -428,7 +428,11 @@ class GreenletsDriver:
         if busy >= self._max_handlers and (strand.has_blocked or busy >= self._max_handlers + SPARE):
             self._queue.append(strand)
             return
-        worker = self._free.pop() if self._free else greenlet.greenlet(self._live, self._hub)
+        if self._free:
+            worker = self._free.pop()
+        else:
+            worker = greenlet.greenlet(self._live, self._hub)
+            worker.switch()     # a greenlet keeps for ever what it is started with: no strand, whose client may go
         worker.switch(strand)
         if self._busy.get(worker) is strand:
             # it blocks: what it said before must not wait, and the next of its kind are counted
@@ -438,9 +442,10 @@ class GreenletsDriver:
             if strand.flow.corked:
                 strand.uncork(self._ident)
 
-    def _live(self, strand: Strand | None) -> None:
+    def _live(self) -> None:
         me = getcurrent()
         to_hub, free, busy, ident = self._hub.switch, self._free, self._busy, self._ident
+        strand: Strand | None = to_hub()
         while strand is not None:
             busy[me] = strand
             has_more = strand.work(ident)

@@ -242,6 +242,7 @@ class ThreadsDriver:
                             return
                         continue
                     self._work(worker, strand)
+                    del strand          # while this thread is parked, it keeps no client that has gone
         finally:
             self._workers.pop(worker.ident, None)
 

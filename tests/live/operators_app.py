@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter
 from typing import Any
@@ -186,6 +187,14 @@ def register(io: Server) -> None:
             except (AckTimeout, Disconnected) as error:
                 found[type(error).__name__] += 1
         return dict(found)
+
+    @home.event
+    def objects(socket: Any) -> dict[str, int]:
+        """Count what a client, a call or a question leaves behind if anything does."""
+        gc.collect()
+        names = ("Callback", "Connection", "Core", "Inquiry", "Socket", "Strand")
+        found = Counter(type(each).__name__ for each in gc.get_objects())
+        return {name: found[name] for name in names}
 
     @crowd.event("callbacks told")
     def callbacks_told(socket: Any) -> dict[str, int]:
