@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .commands import add_commands
 from .desk import Desks, features
-from .door import Auth, make_door
+from .door import Auth, Door, as_check, logger
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -45,12 +45,17 @@ def instrument(
         raise ValueError(f'mode={mode!r}: "development" or "production" is wanted')
     if not isinstance(namespace_name, str):
         raise TypeError(f"namespace_name={namespace_name!r}: a str is wanted")
+    check = as_check(auth)
     home = io.of(namespace_name)
     if home is io.sockets:
         raise ValueError(f"namespace_name={namespace_name!r}: the main namespace is your clients'; give the page one of its own")
     is_development = mode == "development"
     desks = Desks(io, home, features(is_development, read_only), is_development)
-    home.use(make_door(io, home, auth))
+    home.is_shown = False
+    if check is None:
+        logger.warning("auth=None: whoever connects to %s may look at this server without a password", home.name)
+    else:
+        home.use(Door(io, home, check).check)
     home.use(desks.before_rooms)
     home.use(desks.in_rooms, admitted=True)
     home.on("connection", desks.connected)

@@ -103,7 +103,7 @@ class Desk:
         self._io = desks.io
         self._home = desks.home
         self._driver = desks.io.engine.driver
-        self._notes = Notes(self._home, self._driver, desks.is_development, self._wake, self._forked)
+        self._notes = Notes(self._driver, desks.is_development, self._wake, self._forked)
         self._strand = Strand(self._home.site.aside)
         self._habit = Habit()
         self._timers: dict[str, Timer] = {}

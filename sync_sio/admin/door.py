@@ -27,22 +27,18 @@ MAX_SESSIONS: Final = 1000
 logger = logging.getLogger("sync_sio.admin")
 
 
-def make_door(io: Server, home: Namespace, auth: Auth | None) -> Callable[[Socket], None]:
-    """Return the middleware that lets pages in. Raises TypeError, ValueError for an `auth` that cannot be meant."""
-    if auth is None:
-        logger.warning("auth=None: whoever connects to %s may look at this server without a password", home.name)
-        return _let_in
-    return Door(io, home, auth if callable(auth) else _plain(auth)).check
+Check = Callable[[str, str], object]
 
 
-def _let_in(socket: Socket) -> None:
-    pass
+def as_check(auth: Auth | None) -> Check | None:
+    """Return the function that knows the right name and password. Raises TypeError, ValueError for what cannot be meant."""
+    return auth if auth is None or callable(auth) else _check_of(auth)
 
 
-def _plain(auth: Mapping[str, str]) -> Callable[[str, str], bool]:
-    wanted = "auth is dict(username=…, password=…), a function of both, or None"
+def _check_of(auth: Mapping[str, str]) -> Check:
+    wanted = "dict(username=…, password=…) is wanted, a function of both, or None"
     if not isinstance(auth, Mapping):
-        raise TypeError(f"auth={auth!r}: {wanted}")
+        raise TypeError(f"auth is a {type(auth).__name__}: {wanted}")     # not its value: it may be a password
     if set(auth) != {"username", "password"}:
         raise ValueError(f"auth with {', '.join(map(repr, auth)) or 'nothing'}: {wanted}")
     for key, value in auth.items():
@@ -69,7 +65,7 @@ def _bytes(text: str) -> bytes:
 class Door:
     """The sessions of one server process. `_lock` guards them."""
 
-    def __init__(self, io: Server, home: Namespace, check: Callable[[str, str], object]) -> None:
+    def __init__(self, io: Server, home: Namespace, check: Check) -> None:
         self._io = io
         self._home = home
         self._check = check

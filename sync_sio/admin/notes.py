@@ -41,10 +41,7 @@ class Notes(Probe):
         forked: called in the child of a fork, where no page looks.
     """
 
-    def __init__(
-        self, home: Namespace, driver: Driver, is_development: bool, wake: Callable[[], None], forked: Callable[[], None]
-    ) -> None:
-        self.home = home
+    def __init__(self, driver: Driver, is_development: bool, wake: Callable[[], None], forked: Callable[[], None]) -> None:
         self._now = driver.wall_time
         self._is_development = is_development
         self._wake = wake
@@ -138,13 +135,13 @@ class Notes(Probe):
         self._note("room_left", home.name, room, sid)
 
     def event_received(self, socket: Socket, data: list[Any], size: int) -> None:
-        if self._is_development and not _is_for_pages(socket.namespace):
+        if self._is_development and socket.namespace.is_shown:
             self._note_event("event_received", (socket,), list(data), size)
 
     def event_sent(self, sockets: Sequence[Socket], packet: Packet, parcel: Parcel) -> None:
         if sockets:
             size = self._sent(parcel, len(sockets))
-            if self._is_development and not _is_for_pages(sockets[0].namespace):
+            if self._is_development and sockets[0].namespace.is_shown:
                 self._note_event("event_sent", sockets, packet.data, size)
 
     def ack_sent(self, home: Namespace, parcel: Parcel) -> None:
@@ -159,8 +156,3 @@ class Notes(Probe):
 
     def reset(self) -> None:
         self._forked()
-
-
-def _is_for_pages(home: Namespace) -> bool:
-    """Tell whether this is an admin's own namespace, ours or another's: to show what shows it would have no end."""
-    return any(isinstance(probe, Notes) and probe.home is home for probe in home.site.probes)

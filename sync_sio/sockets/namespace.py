@@ -54,6 +54,8 @@ class Namespace(Registrations, Broadcaster):
         self.rooms: Rooms[Socket]
         self.is_watched = False
         """Some socket here has, or had, a listener of what is sent to it."""
+        self.is_shown = True
+        """Whether tools may show what is said here; not where they themselves speak, or it would have no end."""
         self.is_started = False
         self._numbers = count()
         self._number_lock: Lock
