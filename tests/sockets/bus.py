@@ -86,11 +86,17 @@ class Bus:
 
     def put(self, sender: BusAdapter, receiver: BusAdapter, namespace: str, message: Any) -> None:
         self.log.append(message)
-        self.under_way.append((sender, receiver, namespace, pickle.dumps(message)))
+        self.under_way.append((sender, receiver, namespace, self.pack(message)))
+
+    def pack(self, message: Any) -> bytes:
+        """Encode: what the sender does with its values later is of no importance any more."""
+        return pickle.dumps(message)
 
     def step(self) -> None:
         """Deliver one message, the oldest."""
-        sender, receiver, namespace, data = self.under_way.popleft()
+        self.hand_over(*self.under_way.popleft())
+
+    def hand_over(self, sender: BusAdapter, receiver: BusAdapter, namespace: str, data: bytes) -> None:
         if receiver.listener is not None and not receiver.is_deaf:
             message = pickle.loads(data)
             hides = not self.tells_who and isinstance(message, Answer)
