@@ -11,8 +11,8 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
-from types import CodeType, FunctionType, MethodType, SimpleNamespace
-from typing import Any, Final, NamedTuple, get_type_hints
+from types import CodeType, FunctionType, GenericAlias, MethodType, SimpleNamespace
+from typing import Any, Final, ForwardRef, NamedTuple, get_type_hints
 
 from .conversions import Convert, Misfit, conversion, open_yet
 
@@ -172,9 +172,17 @@ def _resolved(annotation: Any, source: Any) -> tuple[Any, bool]:
     """Return an annotation without forward references, and whether that took a local name. Raises NameError and others."""
     source = getattr(inspect.unwrap(source), "__func__", inspect.unwrap(source))      # a decorator copies the texts of what it wraps
     names = _local_names(source)
-    holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+    holder: Any = SimpleNamespace(__annotations__={"it": _referring(annotation)})
     found = get_type_hints(holder, getattr(source, "__globals__", {}), names, include_extras=True)["it"]
     return found, not names.keys().isdisjoint(re.findall(r"\w+", repr(annotation)))
+
+
+def _referring(annotation: Any) -> Any:
+    """Return `list["Model"]` in the form in which Python 3.10 resolves it, too."""
+    if type(annotation) is not GenericAlias:
+        return annotation
+    origin: Any = annotation.__origin__
+    return origin[tuple(ForwardRef(each) if type(each) is str else _referring(each) for each in annotation.__args__)]
 
 
 def _local_names(source: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Move(TypedDict):
 
 class Node(msgspec.Struct, rename="camel"):
     node_name: str
-    children: list["Node"] = []
+    children: "list[Node]" = []
 
 
 class Model(pydantic.BaseModel):
