@@ -23,7 +23,6 @@ MAX_KNOWN: Final = 1024
 _FUTURE: Final = 0x1000000
 """The flag of code under `from __future__ import annotations`. Source: CO_FUTURE_ANNOTATIONS in CPython's code.h."""
 _PLAIN: Final = frozenset({"Any", "bool", "bytes", "dict", "dict[str, Any]", "float", "int", "list", "object", "str", "tuple"})
-_UNKNOWN: Final = object()
 
 
 class Payloads(NamedTuple):
@@ -64,7 +63,8 @@ class _Parameters(NamedTuple):
     source: Any
 
 
-_known: dict[tuple[CodeType, int], Payloads | None] = {}
+_known: dict[tuple[int, int], tuple[CodeType, Payloads | None]] = {}
+"""By the identity of code, which is kept so that it stays one: code that is equal may stand in another module, with other annotations."""
 
 
 def payloads_of(fn: Callable[..., Any], given: int) -> Payloads | None:
@@ -85,11 +85,11 @@ def payloads_of(fn: Callable[..., Any], given: int) -> Payloads | None:
         return None
     # closures are registered for each client: where annotations are mere texts, those of one place are the same each time
     is_constant = code.co_flags & _FUTURE and not hasattr(plain, "__wrapped__")
-    key = code, first
+    key = id(code), first
     if is_constant:
-        known: Any = _known.get(key, _UNKNOWN)
-        if known is not _UNKNOWN:
-            return known  # type: ignore[no-any-return]
+        known = _known.get(key)
+        if known is not None:
+            return known[1]
     names = code.co_varnames
     rest = names[code.co_argcount + code.co_kwonlyargcount] if has_rest else ""
     found, is_local = None, False
@@ -99,7 +99,7 @@ def payloads_of(fn: Callable[..., Any], given: int) -> Payloads | None:
     if is_constant and not is_local:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        _known[key] = found
+        _known[key] = code, found
     return found
 
 
@@ -147,6 +147,8 @@ def _payloads(fn: Callable[..., Any], parameters: _Parameters) -> tuple[Payloads
                 annotation, has_local = _resolved(annotation, parameters.source)
                 is_local = is_local or has_local
                 convert = conversion(annotation)
+                if convert is open_yet:
+                    raise NameError("a name in it is text still")
         except ImportError as error:
             raise ImportError(f"{fn!r}: parameter {name!r} is annotated with {_shown(annotation)}: {error}") from error
         except Exception as error:      # whatever a class says when it is looked at
@@ -191,7 +193,7 @@ def _local_names(source: Any) -> dict[str, Any]:
     names: dict[str, Any] = {}
     frame = sys._getframe(1)
     while code is not None and frame is not None:
-        if frame.f_code.co_name != "<module>" and code in frame.f_code.co_consts:
+        if frame.f_code.co_name != "<module>" and any(each is code for each in frame.f_code.co_consts):
             names.update(frame.f_locals)
             break
         frame = frame.f_back  # type: ignore[assignment]

@@ -514,6 +514,17 @@ def test_what_is_known_of_a_place_is_looked_at_once(world: World, monkeypatch: p
     assert len(looked) == 2
 
 
+def test_code_that_is_equal_may_have_other_annotations(world: World) -> None:
+    _, socket = joined(world)
+    first = source("def handler(value: Person): ...", Person=Person)
+    second = source("def handler(value: Move): ...", Move=Move)
+    third = source("def handler(value: Nowhere): ...")
+    assert Handler(first, takes_socket=False, is_typed=True).typed("e", [{"name": "Ada"}]) == [Person("Ada")]
+    assert Handler(second, takes_socket=False, is_typed=True).typed("e", [{"x": 1, "y": 2}]) == [{"x": 1, "y": 2}]
+    with pytest.raises(TypeError, match="Nowhere"):
+        socket.on("e", third)
+
+
 def in_another_process(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
