@@ -85,6 +85,44 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryOptions:
+    """What `connection_state_recovery={…}` may say.
+
+    Attributes:
+        max_disconnection_duration: seconds that a client may be away.
+        skip_middlewares: whether middleware is left out for one who comes back in time.
+        max_packets, max_bytes: what is kept of each namespace at most; who has missed more than that begins anew.
+        max_sessions: clients of one namespace that are waited for; of more, the one that left first is forgotten.
+    """
+
+    max_disconnection_duration: float = 120.0
+    skip_middlewares: bool = True
+    max_packets: int = 10_000
+    max_bytes: int = 16_000_000
+    max_sessions: int = 10_000
+
+    def __post_init__(self) -> None:
+        option = "connection_state_recovery"
+        _check_seconds(f"{option}: max_disconnection_duration", self.max_disconnection_duration)
+        for name in ("max_packets", "max_bytes", "max_sessions"):
+            _check_count(f"{option}: {name}", getattr(self, name))
+
+    @classmethod
+    def of(cls, option: object) -> RecoveryOptions | None:
+        """Return what `Server(connection_state_recovery=…)` means; None: it is off."""
+        if option is None or option is False:
+            return None
+        if option is not True and not isinstance(option, Mapping):
+            raise TypeError(f"connection_state_recovery={option!r}: True, False, None or a dict is wanted")
+        given = {} if option is True else dict(option)
+        known = [each.name for each in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise TypeError(f"connection_state_recovery: unknown {name!r}: there are {', '.join(known)}")
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions(EngineOptions):
     """What the Socket.IO floor needs on top. Every field is an option of `Server`."""
 
@@ -93,6 +131,7 @@ class ServerOptions(EngineOptions):
     max_attachments: int = 10
     max_namespaces: int = 100
     cleanup_empty_child_namespaces: bool = False
+    connection_state_recovery: bool | Mapping[str, Any] | None = None
     json_default: JsonDefault | None = None
     parser: Any = None
     adapter: Any = None
@@ -107,6 +146,7 @@ class ServerOptions(EngineOptions):
         _check_seconds("connect_timeout", self.connect_timeout)
         _check_count("max_attachments", self.max_attachments)
         _check_count("max_namespaces", self.max_namespaces)
+        RecoveryOptions.of(self.connection_state_recovery)
         if self.json_default is not None and not callable(self.json_default):
             raise TypeError(f"json_default={self.json_default!r}: a function of a value is wanted, or None")
 
@@ -151,4 +191,4 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r}: a whole number above 0 is wanted")
 
 
-__all__ = ["EngineOptions", "ServerOptions", "refuse_unknown"]
+__all__ = ["EngineOptions", "RecoveryOptions", "ServerOptions", "refuse_unknown"]

@@ -60,6 +60,8 @@ class Server(Broadcaster):
         json_default: `f(value)` for what JSON has no form for.
         parser: None for JSON, `sync_sio.parsers.msgpack`, or any object with `encode()` and `decoder()`, see `sync_sio.parsers`.
         adapter: what links this server to others of its cluster; None: it is alone.
+        connection_state_recovery: whether a client that was cut off gets back its id, rooms and data, and what it missed; True, or a
+            dict with `max_disconnection_duration`, `skip_middlewares` and the bounds, see `RecoveryOptions`.
         cleanup_empty_child_namespaces: whether dynamic namespaces are let go when the last client has left.
         serve_client: whether the JavaScript client is served below `path`.
         health: whether `GET {path}/health` tells how the server is, see `Server.health`.
@@ -105,6 +107,7 @@ class Server(Broadcaster):
         json_default: JsonDefault | None = None,
         parser: Any = None,
         adapter: Adapter | None = None,
+        connection_state_recovery: bool | Mapping[str, Any] | None = None,
         cleanup_empty_child_namespaces: bool = False,
         serve_client: bool = True,
         health: bool = False,
@@ -134,6 +137,7 @@ class Server(Broadcaster):
             max_attachments=max_attachments,
             max_namespaces=max_namespaces,
             cleanup_empty_child_namespaces=cleanup_empty_child_namespaces,
+            connection_state_recovery=connection_state_recovery,
             cors_allowed_origins=cors_allowed_origins,
             cors_credentials=cors_credentials,
             cors_methods=cors_methods,

@@ -158,6 +158,10 @@ class Driver(Protocol):
         """Return a new lock; see `Lock`. `post`, `later`, `run`, `set_interest`, `discard` and `Waiter.set` may be called with one held."""
         ...
 
+    def order_lock(self) -> Lock:
+        """Return a lock under which others may be taken, for the one place that needs it: the order of what is recovered."""
+        ...
+
     def waiter(self) -> Waiter:
         """Return a new waiter; see `Waiter`."""
         ...

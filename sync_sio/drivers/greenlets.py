@@ -26,7 +26,7 @@ from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from .base import Lock, Timer, Waiter, Watched
-from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_rlock, note_if_held
+from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock, note_if_held
 from .strand import Strand, catch
 from .timers import HeapTimer, Timers
 
@@ -224,6 +224,7 @@ class GreenletsDriver:
     now = staticmethod(time.monotonic)
     wall_time = staticmethod(time.time)
     lock: Callable[[], Lock] = staticmethod(native_lock)
+    order_lock: Callable[[], Lock] = staticmethod(native_order_lock)
     ident = staticmethod(get_ident)
 
     def waiter(self) -> Waiter:

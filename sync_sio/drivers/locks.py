@@ -45,6 +45,11 @@ def native_lock() -> Lock:
     return DebugLock() if DEBUG else native_rlock()
 
 
+def native_order_lock() -> Lock:
+    """Return what `Driver.order_lock` returns."""
+    return DebugLock(is_order=True) if DEBUG else native_rlock()
+
+
 _held: dict[int, list[DebugLock]] = {}
 """By thread: its debug locks. Each list is touched by its own thread only."""
 
@@ -57,10 +62,11 @@ if DEBUG and hasattr(os, "register_at_fork"):
 class DebugLock:
     """A native re-entrant lock that knows its rules."""
 
-    __slots__ = ("_count", "_lock", "_place")
+    __slots__ = ("_count", "_is_order", "_lock", "_place")
 
-    def __init__(self) -> None:
+    def __init__(self, is_order: bool = False) -> None:
         self._lock = native_rlock()
+        self._is_order = is_order
         self._count = 0
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sync_sio.drivers"):
@@ -72,7 +78,7 @@ class DebugLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         held = _held.setdefault(get_ident(), [])
-        if held and held[-1] is not self:
+        if held and held[-1] is not self and not held[-1]._is_order:
             _complain(f"{held[-1]!r} is held and {self!r} is taken: locks are leaves")
         if not self._lock.acquire(blocking, timeout):
             return False

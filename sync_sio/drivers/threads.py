@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any, Final
 
 from .base import Lock, Timer, Waiter, Watched
-from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_rlock
+from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock
 from .loop import Loop
 from .pool import IDLE_SECONDS, Pool
 from .strand import Strand, Worker, catch
@@ -79,6 +79,7 @@ class ThreadsDriver:
     now = staticmethod(time.monotonic)
     wall_time = staticmethod(time.time)
     lock: Callable[[], Lock] = staticmethod(native_lock)
+    order_lock: Callable[[], Lock] = staticmethod(native_order_lock)
     ident = staticmethod(get_ident)
 
     def waiter(self) -> Waiter:

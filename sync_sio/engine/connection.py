@@ -291,8 +291,15 @@ class Connection:
         self.transport.poke()
         return True
 
-    def _send_later(self, parcel: Parcel) -> bool:
+    def wait_for_room(self) -> None:
+        """Block while over half of `max_buffered_bytes` waits for this client, as `WAIT` does, and send nothing. Raises SlowConsumer."""
+        outbox = self.outbox
+        if outbox is not None and outbox.size > self.home.options.max_buffered_bytes // 2 and self.driver.may_wait():
+            self._send_later(None)
+
+    def _send_later(self, parcel: Parcel | None) -> bool:
         """Wait for room, first come first served, then send."""
+        size = 0 if parcel is None else parcel.size
         driver, options = self.driver, self.home.options
         half = options.max_buffered_bytes // 2
         deadline = driver.now() + options.send_timeout
@@ -308,7 +315,7 @@ class Connection:
                 if self.senders is None or self._is_over():
                     return False
                 outbox = self.outbox
-                has_room = outbox is None or not outbox.size or outbox.size + parcel.size <= half
+                has_room = outbox is None or not outbox.size or outbox.size + size <= half
                 if in_time and not has_room:
                     # broadcasts have taken the room meanwhile; we stay the first
                     again = driver.waiter()
@@ -316,7 +323,9 @@ class Connection:
                     continue
                 self.senders.remove(waiter)
                 if has_room:
-                    if outbox is None and self.direct is not None and not self.corked:
+                    if parcel is None:
+                        pass
+                    elif outbox is None and self.direct is not None and not self.corked:
                         self.direct.write(parcel)
                         if self.tap is not None:
                             self._tap_sent(parcel)

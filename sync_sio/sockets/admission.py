@@ -6,25 +6,39 @@ because handlers of others use up the pool.
 
 from __future__ import annotations
 
+from ..drivers.strand import Strand
 from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
-from .core import ADMITTED, CONNECTED, GONE, PENDING
+from .core import ADMITTED, CONNECTED, GONE, PENDING, Core
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
 from .handlers import Own
 from .leaving import leave
 from .middleware import GO_ON, LATER, Middleware, ask
+from .recovery import Seat, Session
 from .socket import Socket
 
 
 def admit(socket: Socket) -> None:
     """Start (phase one), with the middleware that the namespace has now."""
     core = socket._core
-    middlewares = core.home.middlewares
-    if middlewares:
+    home = core.home
+    middlewares = home.middlewares
+    if core.seat is not None and core.seat.is_recovered and home.recovery is not None and home.recovery.options.skip_middlewares:
+        _come_in(socket)
+    elif middlewares:
         start_on_strand(core, _begin, socket, middlewares, Own.MIDDLEWARE)
-    elif _enter_rooms(socket):
+    else:
+        _come_in(socket)
+
+
+def _come_in(socket: Socket) -> None:
+    """Nobody has refused it."""
+    seat = socket._core.seat
+    if seat is not None and seat.session is not None:
+        _continue(socket, seat, seat.session)
+    elif socket._core.state is ADMITTED or _enter_rooms(socket):
         _connect(socket)
 
 
@@ -36,10 +50,12 @@ def _begin(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
 class _Admission:
     """The way of one socket through the middleware, which may rest until a `next` is called."""
 
-    __slots__ = ("_at", "_middlewares", "_socket")
+    __slots__ = ("_at", "_is_continued", "_middlewares", "_socket")
 
     def __init__(self, socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
         self._socket = socket
+        # it is in no room before it gets what it missed
+        self._is_continued = socket._core.seat is not None and socket._core.seat.is_recovered
         self._middlewares = middlewares
         self._at = 0
 
@@ -52,7 +68,7 @@ class _Admission:
                 return
             middleware = self._middlewares[self._at]
             self._at += 1
-            if middleware.is_admitted and core.state is PENDING and not _enter_rooms(socket):
+            if middleware.is_admitted and core.state is PENDING and not self._is_continued and not _enter_rooms(socket):
                 return
             if middleware.takes_next and core.timer is None:
                 # armed before, as `next` may be called before the function returns
@@ -67,10 +83,10 @@ class _Admission:
                 verdict = error
         if verdict is LATER or core.state is GONE:
             return
-        if verdict is not GO_ON:
+        if verdict is GO_ON:
+            _come_in(socket)
+        else:
             refuse(socket, verdict)
-        elif core.state is ADMITTED or _enter_rooms(socket):
-            _connect(socket)
 
     def _resume(self, verdict: object) -> None:
         start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)
@@ -87,26 +103,95 @@ def _enter_rooms(socket: Socket) -> bool:
         if not core.move(ADMITTED):
             return False
     home = core.home
-    rooms = home.rooms.admit(socket.id)
+    if home.recovery is None or core.seat is None:
+        rooms = home.rooms.admit(socket.id)
+    else:
+        with home.recovery.order:
+            rooms = home.rooms.admit(socket.id)
+            if rooms is not None:
+                home.recovery.enter(socket, core.seat)
     if rooms is None:
         return False
-    for probe in home.site.probes:
-        for room in sorted(rooms, key=socket.id.__ne__):        # its own is the first
-            probe.room_joined(home, room, socket.id)
+    _tell_rooms(socket, rooms)
     return True
 
 
+def _tell_rooms(socket: Socket, rooms: frozenset[str]) -> None:
+    home = socket._core.home
+    for probe in home.site.probes:
+        for room in sorted(rooms, key=socket.id.__ne__):        # its own is the first
+            probe.room_joined(home, room, socket.id)
+
+
 def _connect(socket: Socket) -> None:
+    core = socket._core
+    is_free = _open(socket)
+    if is_free is not None:
+        _reply(socket)
+        _tell_connected(socket)
+        if is_free:
+            core.home.site.driver.run(core.strand)      # not before CONNECT went out
+
+
+def _continue(socket: Socket, seat: Seat, session: Session) -> None:
+    """Connect one who comes back: into its rooms, with what it missed before the reply. Handlers run after the old socket's."""
+    core = socket._core
+    home, connection, driver = core.home, core.connection, core.home.site.driver
+    recovery = home.recovery
+    assert recovery is not None
+    with connection.lock:
+        if not core.move(ADMITTED):
+            return
+        core.strand = Strand(connection)        # middleware may be at work on the other
+    with recovery.order:
+        home.rooms.join(socket.id, session.rooms)
+        rooms = home.rooms.admit(socket.id)
+        if rooms is None:
+            return
+        recovery.enter(socket, seat)
+        seat.session = None
+        for parcel in recovery.missed(session):
+            connection.send_parcel(parcel, WhenFull.CLOSE)
+        is_free = _open(socket)
+        if is_free is not None:
+            _reply(socket)
+    _tell_rooms(socket, rooms)
+    if is_free is not None:
+        _tell_connected(socket)
+        # its tasks wait until the old socket has been told of its end
+        if session.strand.put(_go_on, core, None):
+            driver.run(session.strand)
+
+
+def _go_on(core: Core, nothing: None) -> None:
+    core.home.site.driver.run(core.strand)
+
+
+def _reply(socket: Socket) -> None:
+    core = socket._core
+    data = {"sid": socket.id} if core.seat is None else {"sid": socket.id, "pid": core.seat.pid}
+    core.connection.send_parcel(core.home.site.parcel(Packet(CONNECT, core.home.name, data)), WhenFull.CLOSE)
+
+
+def _tell_connected(socket: Socket) -> None:
+    core = socket._core
+    core.client.joined()
+    for probe in core.home.site.probes:
+        probe.socket_connected(socket)
+
+
+def _open(socket: Socket) -> bool | None:
+    """Let events through to the strand. Returns whether somebody must run it; None: the socket has left."""
     core = socket._core
     home, connection = core.home, core.connection
     with connection.lock:
         # one hold: whoever sees CONNECTED and puts an event comes after all that were held
         if not core.move(CONNECTED):
-            return
+            return None
         held, core.held = core.held, None
         timer, core.timer = core.timer, None
         is_free = False
-        if home.server_handlers.get("connection"):
+        if home.server_handlers.get("connection") or socket.recovered:
             is_free = core.strand.put(_greet, socket, None, home.habits[Own.CONNECTION])
         else:
             core.is_ready = True
@@ -116,12 +201,7 @@ def _connect(socket: Socket) -> None:
             is_free = core.strand.put(dispatch_early, socket, packet, habit, size) or is_free
     if timer is not None:
         timer.cancel()
-    connection.send_parcel(home.site.parcel(Packet(CONNECT, home.name, {"sid": socket.id})), WhenFull.CLOSE)
-    core.client.joined()
-    for probe in home.site.probes:
-        probe.socket_connected(socket)
-    if is_free:
-        home.site.driver.run(core.strand)       # not before CONNECT went out
+    return is_free
 
 
 def _greet(socket: Socket, nothing: None) -> None:

@@ -20,6 +20,7 @@ from .observers import Observers
 if TYPE_CHECKING:
     from .demux import Demux
     from .namespace import Namespace
+    from .recovery import Seat
 
 
 class State(Enum):
@@ -70,6 +71,7 @@ class Core:
         "middlewares",
         "past_rooms",
         "reason",
+        "seat",
         "state",
         "strand",
         "timer",
@@ -85,6 +87,7 @@ class Core:
         self.is_ready = False               # the connection handlers have returned
         self.is_deaf = False                # what is dispatched from now on is dropped
         self.reason = ""
+        self.seat: Seat | None = None       # with recovery on
         self.acks: dict[int, Pending] | None = None
         self.any_incoming: Observers = ()
         self.any_outgoing: Observers = ()

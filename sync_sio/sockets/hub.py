@@ -201,6 +201,8 @@ class Hub:
         for namespace in list(self.namespaces.values()):
             for socket in namespace:
                 leave(socket, reason)
+            if namespace.recovery is not None:
+                namespace.recovery.close()
         if self.site.cluster is not None and self.site.is_started:
             self.site.cluster.close()
 

@@ -8,6 +8,7 @@ from .acks import Callback, Pending
 from .core import ADMITTED, CONNECTED, GONE, Core, State
 from .dispatch import call_back, context_of, fire, start_on_strand
 from .handlers import Own
+from .recovery import RECOVERABLE, Session
 from .socket import Socket
 
 
@@ -41,7 +42,7 @@ def leave(
     if not is_ours:
         site.told(socket.id)
         return None
-    core.past_rooms = core.home.rooms.remove(socket.id)
+    leave_rooms(socket, before is CONNECTED, is_refusal)
     core.client.forget(socket)
     if core.home.parent is not None:
         core.home.parent.child_left(core.home)
@@ -65,6 +66,26 @@ def leave(
         core.clear()
         site.told(socket.id)
     return before
+
+
+def leave_rooms(socket: Socket, was_connected: bool, is_refusal: bool = False) -> None:
+    """Take a socket out of its rooms, and remember it if it may come back. Idempotent."""
+    core = socket._core
+    home, seat = core.home, core.seat
+    recovery = home.recovery
+    if recovery is None or seat is None:
+        core.past_rooms = home.rooms.remove(socket.id)
+        return
+    with recovery.order:
+        if seat.has_left:
+            return                  # somebody else was quicker, and the id may be another socket's by now
+        recovery.depart(socket, seat)
+        core.past_rooms = home.rooms.remove(socket.id)
+        if was_connected and core.reason in RECOVERABLE:
+            now = home.site.driver.now()
+            recovery.keep(Session(socket.id, seat, core.past_rooms or frozenset(), core.data, core.strand, now))
+        elif seat.session is not None and not is_refusal:
+            recovery.keep(seat.session)         # it was to get that back, and did not live to see it
 
 
 def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.base import Broadcast
@@ -24,6 +25,7 @@ from .leaving import leave
 from .membership import Membership
 from .observers import tell_outgoing
 from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
+from .recovery import Recovery
 from .registrations import Registrations
 from .remote import RemoteSocket
 from .rooms import EVERYBODY, Rooms, Target
@@ -52,6 +54,7 @@ class Namespace(Registrations, Broadcaster):
         self.parent: ParentNamespace | None = None
         """The dynamic namespace by whose rule it was made, if any."""
         self.rooms: Rooms[Socket]
+        self.recovery: Recovery | None = None
         self.is_watched = False
         """Some socket here has, or had, a listener of what is sent to it."""
         self.is_shown = True
@@ -74,6 +77,7 @@ class Namespace(Registrations, Broadcaster):
                 self.rooms = Rooms(self.site.driver.lock())
                 self._number_lock = self.site.driver.lock()
                 self.strand = Strand(self.site.aside)
+                self.recovery = self._new_recovery()
                 self.adapter.start()
                 self.is_started = True
                 self.adapter.watch_or_not()
@@ -81,6 +85,16 @@ class Namespace(Registrations, Broadcaster):
     def reset(self) -> None:
         """Forget the sockets, keep what is registered."""
         self.is_started = False
+        self.recovery = None
+
+    def _new_recovery(self) -> Recovery | None:
+        site = self.site
+        if site.recovery is None:
+            return None
+        recovery = Recovery(site.recovery, site.driver, site.grace, site.max_missed_bytes, token_urlsafe(6))
+        if self.parent is not None:
+            recovery.emptied = partial(self.parent.child_left, self)
+        return recovery
 
     # -- who is here -------------------------------------------------------------------------------------------------------
 
@@ -113,6 +127,9 @@ class Namespace(Registrations, Broadcaster):
 
     def deliver(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Encode once, send to each of `target` in this process, wait for nobody."""
+        if self.recovery is not None:
+            self._deliver_noted(self.recovery, packet, target, flags)
+            return
         parcel = self.site.parcel(packet, flags.compress)
         if self.is_started:
             when_full = DROP if flags.volatile else CLOSE
@@ -125,6 +142,26 @@ class Namespace(Registrations, Broadcaster):
                 return
             for socket in recipients:
                 socket._core.connection.send_parcel(parcel, when_full)
+
+    def _deliver_noted(self, recovery: Recovery, packet: Packet, target: Target, flags: Flags) -> None:
+        """The same, with an offset, for those who may come back and ask for what they missed."""
+        data = packet.data
+        number = 0
+        if not flags.volatile or (len(data) > 1 and isinstance(data[-1], str)):
+            # clients take the last argument for the offset whenever it is a str, of a volatile event too
+            number, offset = recovery.draw()
+            data = [*data, offset]
+        parcel = self.site.parcel(Packet(packet.type, self.name, data), flags.compress)
+        when_full = DROP if flags.volatile else CLOSE
+        with recovery.order:
+            if number:
+                recovery.note(number, target, None if flags.volatile else parcel)
+            recipients = self.rooms.recipients(target)
+            sent = [socket for socket in recipients if socket._core.connection.send_parcel(parcel, when_full)]
+        for probe in self.site.probes:
+            probe.event_sent(recipients, packet, parcel)
+        if self.is_watched:
+            tell_outgoing(sent, packet.data)
 
     def ask(self, event: EventName, args: tuple[Any, ...], target: Target, flags: Flags, ack: Callable[..., Any]) -> None:
         """The same, and have `ack(error, responses)` called when all have answered or the time is over."""

@@ -14,6 +14,7 @@ from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
 from .dispatch import call_back
 from .handlers import EventName, check_emitted, check_function
 from .observers import tell_outgoing
+from .rooms import Target
 
 if TYPE_CHECKING:
     from .socket import Socket
@@ -23,9 +24,18 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
     """Send an event that wants no answer."""
     check_emitted(event)
     core = socket._core
-    if core.state is not GONE:
-        home = core.home
-        packet = Packet(EVENT, home.name, [event, *args])
+    home = core.home
+    packet = Packet(EVENT, home.name, [event, *args])
+    recovery = home.recovery
+    if recovery is not None and core.seat is not None and core.state is not PENDING:
+        # noted under its own room, also while it is away
+        if core.state is not GONE:
+            if not flags.volatile:
+                core.connection.wait_for_room()
+        elif not recovery.may_return(core.seat.pid):
+            return
+        home.deliver(packet, Target(frozenset((socket.id,))), flags)
+    elif core.state is not GONE:
         parcel = home.site.parcel(packet, flags.compress)
         for probe in home.site.probes:
             probe.event_sent((socket,), packet, parcel)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..config import RecoveryOptions
 from ..drivers.base import Driver, Habit, Lock, Waiter
 from ..probe import Probe
 from ..protocol.parcel import Parcel
@@ -32,6 +33,18 @@ class SocketsOptions(Protocol):
     @property
     def cleanup_empty_child_namespaces(self) -> bool: ...
 
+    @property
+    def connection_state_recovery(self) -> bool | Mapping[str, Any] | None: ...
+
+    @property
+    def ping_interval(self) -> float: ...
+
+    @property
+    def ping_timeout(self) -> float: ...
+
+    @property
+    def max_buffered_bytes(self) -> int: ...
+
 
 class Site:
     """One per server. `driver` and `lock` are there once `is_started`.
@@ -52,6 +65,9 @@ class Site:
         self.max_attachments = options.max_attachments
         self.max_namespaces = options.max_namespaces
         self.cleans_up = options.cleanup_empty_child_namespaces
+        self.recovery = RecoveryOptions.of(options.connection_state_recovery)
+        self.grace = options.ping_interval + options.ping_timeout
+        self.max_missed_bytes = options.max_buffered_bytes // 2
         self.logger = logger
         self.rules_habit = Habit()          # of the functions of dynamic namespaces
         self.driver: Driver

@@ -17,7 +17,7 @@ from .handshake import Handshake, make_handshake
 from .middleware import Middleware
 from .observers import Observed, tell_outgoing
 from .rooms import Target, room_names
-from .sending import ask_for, call
+from .sending import ask_for, call, send
 from .socket_operator import SocketOperator
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ class Socket(Observed):
 
     @property
     def recovered(self) -> bool:
-        """Whether this is the continuation of an earlier socket."""
-        return False
+        """Whether this is the continuation of an earlier socket: it has that one's id, rooms and data, and gets what it missed."""
+        seat = self._core.seat
+        return seat is not None and seat.is_recovered
 
     # -- sending -----------------------------------------------------------------------------------------------------------
 
@@ -134,8 +135,10 @@ class Socket(Observed):
             return
         check_emitted(event)
         core = self._core
-        if core.state is not GONE:
-            home = core.home
+        home = core.home
+        if home.recovery is not None:
+            send(self, event, args, PLAIN)
+        elif core.state is not GONE:
             packet = Packet(EVENT, home.name, [event, *args])
             parcel = home.site.parcel(packet)
             for probe in home.site.probes:

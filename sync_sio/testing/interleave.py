@@ -202,6 +202,10 @@ class InterleaveDriver:
         caller = sys._getframe(1)
         return InterleaveLock(self.schedule, caller.f_code, caller.f_lineno)
 
+    def order_lock(self) -> InterleaveLock:
+        caller = sys._getframe(1)
+        return InterleaveLock(self.schedule, caller.f_code, caller.f_lineno, is_order=True)
+
     def waiter(self) -> InterleaveWaiter:
         return InterleaveWaiter(self)
 

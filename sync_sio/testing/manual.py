@@ -24,7 +24,7 @@ from threading import Thread
 from typing import Any, Final
 
 from ..drivers.base import BytesLike, Lock, Timer, Waiter, Watched
-from ..drivers.locks import allocate_lock, assert_none_held, breaches, get_ident, native_lock
+from ..drivers.locks import allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock
 from ..drivers.strand import Strand
 from ..drivers.timers import HeapTimer, Timers
 
@@ -244,6 +244,9 @@ class ManualDriver:
 
     def lock(self) -> Lock:
         return native_lock()
+
+    def order_lock(self) -> Lock:
+        return native_order_lock()
 
     def waiter(self) -> Waiter:
         return ManualWaiter(self)

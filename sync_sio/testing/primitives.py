@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class InterleaveLock:
     """A re-entrant lock. Taking it is a point before and after, giving it back is one after. Nobody is served in order."""
 
-    __slots__ = ("_code", "_count", "_line", "_owner", "_schedule", "_waiting")
+    __slots__ = ("_code", "_count", "_is_order", "_line", "_outer", "_owner", "_schedule", "_waiting")
 
-    def __init__(self, schedule: Schedule, code: CodeType, line: int) -> None:
+    def __init__(self, schedule: Schedule, code: CodeType, line: int, is_order: bool = False) -> None:
+        self._is_order = is_order
+        self._outer: InterleaveLock | None = None
         self._schedule = schedule
         self._owner: Task | None = None
         self._count = 0
@@ -39,7 +41,7 @@ class InterleaveLock:
         if self._owner is me:
             self._count += 1
             return True
-        if me.held is not None:
+        if me.held is not None and not me.held._is_order:
             schedule.fail(BrokenRule(f"{me.name} holds {me.held!r} and takes {self!r}: locks are leaves"))
         schedule.point("lock", sys._getframe(1) if place is None else place)
         deadline = schedule.now + timeout if timeout >= 0 else None
@@ -53,7 +55,7 @@ class InterleaveLock:
                 return False
         self._owner = me
         self._count = 1
-        me.held = self
+        self._outer, me.held = me.held, self
         schedule.point("")
         return True
 
@@ -67,7 +69,7 @@ class InterleaveLock:
         self._count -= 1
         if self._count:
             return
-        self._owner = me.held = None
+        self._owner, me.held, self._outer = None, self._outer, None
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for task in waiting:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sync_sio.config import ServerOptions
 from sync_sio.drivers.base import Lock
-from sync_sio.drivers.locks import breaches, native_lock
+from sync_sio.drivers.locks import breaches, native_lock, native_order_lock
 from sync_sio.drivers.strand import Strand
 from sync_sio.errors import ProtocolError
 from sync_sio.protocol.parcel import Parcel
@@ -68,6 +68,9 @@ class InlineDriver:
 
     def lock(self) -> Lock:
         return native_lock()
+
+    def order_lock(self) -> Lock:
+        return native_order_lock()
 
     def waiter(self) -> Waiter:
         return Waiter(self)
@@ -150,6 +153,13 @@ class FakeConnection:
         if self.ready_state != "closed":
             self.ready_state = "closed"
             self.receiver.closed(reason, description)
+
+    def abort(self, reason: str, description: object = None) -> None:
+        self.close(reason, description)
+
+    def wait_for_room(self) -> None:
+        if self.error is not None:
+            raise self.error
 
     def uncork(self) -> None: ...
 
