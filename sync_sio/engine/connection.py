@@ -177,8 +177,8 @@ class Connection:
 
         `"upgrading"(transport)`, `"upgrade"(transport)`: the probe came, the switch is made. `"packet"(packet)`,
         `"packet_create"(packet)`: one was received, or will be sent; `packet.type` is `"message"`, `"ping"` …, `packet.data` str or
-        bytes. `"drain"()`: all that was sent has left. `"heartbeat"()`: the client has answered a ping. `"close"(reason, description)`.
-        On plain Engine.IO servers also `"message"(data)`.
+        bytes. `"drain"()`: all that was sent has left. `"heartbeat"()`: the client has answered a ping. `"message"(data)`.
+        `"close"(reason, description)`.
         """
         return self._add(name, listener, once=False)
 
@@ -195,7 +195,7 @@ class Connection:
         events = self._listeners()
         events.off(name, listener)
         with self.lock:
-            if self.tap is not None and not any(map(events.has, TAPPED)):
+            if self.tap is not None and not any(map(events.has, ("message", *TAPPED))):
                 self.tap = None
 
     def send(self, data: str | bytes, compress: bool = True) -> None:
@@ -234,7 +234,7 @@ class Connection:
             return lambda function: self._add(name, function, once)
         events = self._listeners()
         (events.once if once else events.on)(name, listener)
-        if name in TAPPED:
+        if name in TAPPED or (name == "message" and not self.home.is_plain):
             with self.lock:
                 if self.tap is None:
                     self.tap = Tap()
@@ -385,8 +385,10 @@ class Connection:
                 self.driver.run(strand)
 
     def _tap_received(self, kind: str, data: bytes) -> None:
-        if self._events is not None and self._events.has("packet"):
-            self.fire("packet", packet_of(kind, data), size=len(data))
+        packet = packet_of(kind, data)
+        self.fire("packet", packet, size=len(data))
+        if packet.type == "message" and not self.home.is_plain:
+            self.fire("message", packet.data, size=len(data))
 
     # -- in: whoever reads -------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ class Home(Protocol[C]):
     notices: Notices
     is_closed: bool
     """The process is about to end: nothing new is served, and nobody may be left to run what is posted."""
+    is_plain: bool
+    """There is no floor above: users hear of messages here."""
     habits: Mapping[str, Habit]
     """What is learned about the listeners of each event of connections."""
     probes: tuple[Probe, ...]

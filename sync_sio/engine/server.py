@@ -98,6 +98,7 @@ class EngineServer:
         self.on_start: Callable[[], None] = _nothing
         """Runs when the runtime is known and everything below is ready."""
         self.take = _take
+        self.is_plain = _listener is None
         self._listener: Listener[Connection] = PlainListener() if _listener is None else _listener
         self._given_driver = _driver
         self._lock = native_lock()

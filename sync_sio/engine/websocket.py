@@ -206,11 +206,9 @@ class WebSocketTransport:
         return b"".join([parcel.frames for parcel in parcels])
 
     def _deflated(self, parcel: Parcel) -> bytes:
-        assert self.deflate is not None
-        if not parcel.may_compress:
-            return parcel.frames
-        frame = self.deflate.frame
-        return b"".join([frame(is_binary, payload) for is_binary, payload in parcel.packets()])
+        deflate = self.deflate
+        assert deflate is not None
+        return parcel.deflated(deflate.kind, deflate.frame) if parcel.may_compress else parcel.frames
 
     def _keep(self, rest: memoryview) -> None:
         outbox = self.connection.outbox

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .engineio.payload import SEPARATOR
 from .websocket.frames import binary_frame, text_frame
@@ -29,13 +29,14 @@ class Parcel:
         may_compress: whether a connection that compresses may compress this one.
     """
 
-    __slots__ = ("_frames", "_payload", "attachments", "may_compress", "size", "text")
+    __slots__ = ("_deflated", "_frames", "_payload", "attachments", "may_compress", "size", "text")
 
     def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = (), may_compress: bool = True) -> None:
         self.text = text
         self.attachments = attachments
         self.may_compress = may_compress
         self._frames: bytes | None = None
+        self._deflated: tuple[object, bytes] | None = None
         self._payload: bytes | None = None
         if attachments or text is None:
             self.size = len(text or b"") + sum(map(len, attachments)) + PACKET_OVERHEAD * (len(attachments) + 1)
@@ -66,6 +67,20 @@ class Parcel:
             if attachments:
                 frames = b"".join((frames, *map(binary_frame, attachments)))
             self._frames = frames
+        return frames
+
+    def deflated(self, kind: object, frame: Callable[[bool, bytes], bytes]) -> bytes:
+        """The WebSocket frames of it, each made by `frame(is_binary, payload)`.
+
+        Args:
+            kind: what makes the same frames has the same kind, and the frames are shared; None: they are made for this one.
+        """
+        made = self._deflated
+        if made is not None and made[0] == kind:
+            return made[1]
+        frames = b"".join([frame(is_binary, payload) for is_binary, payload in self.packets()])
+        if kind is not None:
+            self._deflated = (kind, frames)
         return frames
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-EVENTS = ("packet", "packet_create", "drain", "heartbeat", "upgrading", "upgrade", "close")
+EVENTS = ("message", "packet", "packet_create", "drain", "heartbeat", "upgrading", "upgrade", "close")
 
 
 def register(io: Any, note: Callable[..., None]) -> None:

@@ -48,3 +48,17 @@ def test_what_is_derived_is_made_once() -> None:
     parcel = Parcel(b"x" * 300, (b"y",))
     assert parcel.frames is parcel.frames
     assert parcel.payload is parcel.payload
+
+
+def test_frames_of_one_kind_are_made_once_and_shared() -> None:
+    made: list[bytes] = []
+
+    def frame(is_binary: bool, payload: bytes) -> bytes:
+        made.append(payload)
+        return payload.upper()
+
+    parcel = Parcel(b"text", (b"attached",))
+    assert parcel.deflated("kind", frame) == parcel.deflated("kind", frame) == b"4TEXTATTACHED"
+    assert made == [b"4text", b"attached"]
+    assert parcel.deflated("other", frame) == parcel.deflated(None, frame) == parcel.deflated(None, frame)
+    assert len(made) == 8

@@ -26,7 +26,8 @@ class DeflateOptions:
         threshold: bytes from which on a message is compressed.
         level: zlib's, 1 to 9; -1: its default.
         mem_level: zlib's, 1 to 9.
-        server_no_context_takeover: forget what was sent after each message: less memory per client, worse compression.
+        server_no_context_takeover: forget what was sent after each message: less memory per client, worse compression, and a
+            broadcast is compressed once, not for each client.
         client_no_context_takeover: ask the client to do so.
         server_max_window_bits: 9 to 15; the window for what is sent takes 2 ** (bits + 2) bytes.
         client_max_window_bits: 9 to 15; asked of clients that let us.
@@ -130,14 +131,16 @@ class Deflate:
 
     Attributes:
         response: the value of Sec-WebSocket-Extensions that tells the client.
+        kind: streams of the same kind make the same frames of the same messages; None: each depends on what was sent before.
     """
 
-    __slots__ = ("_client_bits", "_client_reset", "_deflater", "_inflater", "_options", "_server_bits", "_server_reset", "response")
+    __slots__ = ("_client_bits", "_client_reset", "_deflater", "_inflater", "_options", "_server_bits", "_server_reset", "kind", "response")
 
     def __init__(
         self, options: DeflateOptions, response: str, server_bits: int, client_bits: int, server_reset: bool, client_reset: bool
     ) -> None:
         self.response = response
+        self.kind = (options, server_bits) if server_reset else None
         self._options = options
         self._server_bits = server_bits
         self._client_bits = client_bits

@@ -1,9 +1,9 @@
 // Engine connections: what the server is told of them, compression, what is volatile. The server pings every 0.5 s and deflates from 100 bytes on.
 // node engine.mjs URL MODE
 import assert from "node:assert/strict";
-import { ask, check, mode, next, note, page, require, run, sleep } from "./checks.mjs";
+import { ask, check, mode, next, note, page, require, run, sleep, transports, url } from "./checks.mjs";
 
-const { Fetch } = require("engine.io-client");
+const { Fetch, Socket } = require("engine.io-client");
 
 const journal = (socket) => page(`/journal?id=${encodeURIComponent(`conn ${socket.id}`)}`);
 
@@ -26,6 +26,7 @@ check("the server sees the packets, heartbeats and drains of a connection", asyn
   const socket = await tools.connect("/conn", { auth: { listen: true } });
   await ask(socket, "conn");
   await noted(socket, ([name, packet]) => name === "packet" && packet[0] === "message" && packet[1] === '2/conn,0["conn"]');
+  await noted(socket, ([name, data]) => name === "message" && data === '2/conn,0["conn"]');
   await noted(socket, ([name, packet]) => name === "packet_create" && packet[0] === "message" && packet[1].startsWith("3/conn,0["));
   await noted(socket, ([name]) => name === "drain");
   await noted(socket, ([name, packet]) => name === "packet_create" && packet[0] === "ping");
@@ -65,6 +66,22 @@ check("close says what was sent before, discard does not wait for it", async (to
     await ended;
     if (!discard || mode !== "polling") assert.equal(words.length, 1);
   }
+});
+
+check("an engine server alone: messages both ways, and the end", async () => {
+  const engine = new Socket(url, { path: "/engine.io", transports });
+  await next(engine, "open");
+  const { id } = engine;
+  if (mode === "upgrade") await next(engine, "upgrade");
+  for (const message of ["hello", "Zoë ✓", Buffer.from([0, 1, 255]), "x".repeat(70_000)]) {
+    const [[answer]] = await Promise.all([next(engine, "message"), engine.send(message)]);
+    assert.deepEqual(typeof answer === "string" ? answer : Buffer.from(answer), message);
+  }
+  const ended = next(engine, "close");
+  engine.send("send and close");
+  assert.deepEqual(await next(engine, "message"), ["last words"]);
+  assert.equal((await ended)[0], "transport close");
+  await note(id, "close");
 });
 
 if (mode === "polling")
