@@ -1,4 +1,4 @@
-"""Turns that belong to no client: callbacks of broadcasts, events of other servers, news about rooms."""
+"""Turns beside the events of clients: callbacks, events of other servers, news about rooms."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..drivers.strand import Strand
 from .handlers import Own
 
 if TYPE_CHECKING:
+    from ..engine.connection import Connection
     from .registrations import Registrations
     from .site import Site
 
@@ -31,6 +32,32 @@ class Aside:
         self.corked = 0
 
     def uncork(self) -> None: ...
+
+    def on_queued(self, size: int) -> None: ...
+
+    def on_worked(self, count: int, size: int) -> None: ...
+
+
+class Unmetered:
+    """A connection as the `Flow` of turns that its client is not to be blamed for: callbacks, as it was asked for each of the answers."""
+
+    __slots__ = ("_connection", "id", "lock")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.id = connection.id
+        self.lock = connection.lock
+
+    @property
+    def corked(self) -> int:
+        return self._connection.corked
+
+    @corked.setter
+    def corked(self, thread: int) -> None:
+        self._connection.corked = thread
+
+    def uncork(self) -> None:
+        self._connection.uncork()
 
     def on_queued(self, size: int) -> None: ...
 

@@ -15,6 +15,7 @@ from ..errors import SlowConsumer, SyncSioError, WrongArguments
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
 from .acks import Ack, Callback, as_response
+from .aside import Unmetered
 from .core import CONNECTED, Core, on_strand_of
 from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
@@ -64,8 +65,12 @@ def call_back(socket: Socket, callback: Callback, outcome: list[Any] | SyncSioEr
     if callback.timer is not None:
         callback.timer.cancel()
     args = callback.args(outcome)
-    if args is not None:
-        start_beside(socket._core, _call_back, socket, (callback, args), socket._core.home.habits[Own.ANSWER], 0)
+    if args is None:
+        return
+    home = socket._core.home
+    strand = Strand(Unmetered(socket._core.connection))
+    if strand.put(_call_back, socket, (callback, args), home.habits[Own.ANSWER]):
+        home.site.driver.run(strand)
 
 
 def _call_back(socket: Socket, item: tuple[Callback, list[Any]]) -> None:

@@ -120,7 +120,7 @@ class Namespace(Registrations, Broadcaster):
 
     def broadcast(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Send to each of `target`, wherever it is connected, and wait for nobody."""
-        if self.site.cluster is not None:
+        if self.site.cluster is not None and not flags.local:
             self.site.parcel(packet)            # what cannot be sent is published nowhere
             publish(self, Broadcast(packet.data, target, flags.volatile, flags.compress), flags)
         self.deliver(packet, target, flags)

@@ -158,6 +158,21 @@ def register(io: Server) -> None:
 
         io.spawn(pour)
 
+    @home.event("ask much")
+    def ask_much(socket: Any, count: int, seconds: float | None, ack: Any) -> None:
+        """Ask so many questions at once, and answer when each callback was told; with what kind of error, or "in time"."""
+        told: Counter[str] = Counter()
+
+        def tell(error: Any = None, *_: Any) -> None:
+            told[type(error).__name__ if isinstance(error, Exception) else "in time"] += 1
+            if sum(told.values()) == count:
+                ack(told)
+                home.emit("all told", socket.id, told)
+
+        asking = socket if seconds is None else socket.timeout(seconds)
+        for number in range(count):
+            asking.emit("ask", number, ack=tell)
+
     # -- thousands of calls, and clients that leave at random
 
     crowd = io.of("/crowd")

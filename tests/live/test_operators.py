@@ -52,6 +52,33 @@ def test_volatile_to_a_client_that_does_not_read_keeps_memory_flat_and_a_later_e
         assert client.call("rooms") == [[client.id]]
 
 
+@pytest.mark.parametrize("seconds", [None, 30.0])
+def test_thousands_of_answers_at_once_are_no_flood(server: Server, seconds: float | None) -> None:
+    count = 4000
+    with contextlib.closing(SocketClient.connect("websocket", server.address, "/operators")) as client:
+        client.emit("ask much", count, seconds, ack=1)
+        numbers = [client.receive()[-1] for _ in range(count)]
+        client.engine.send(*(f"43/operators,{number}[]" for number in numbers))
+        assert client.wait_for_ack(1) == [{"in time": count}]
+        assert client.call("rooms") == [[client.id]]
+
+
+def test_thousands_of_timed_questions_to_a_client_that_leaves_are_no_flood_either(server: Server) -> None:
+    count = 4000
+    with (
+        contextlib.closing(SocketClient.connect("websocket", server.address, "/operators")) as observer,
+        contextlib.closing(SocketClient.connect("websocket", server.address, "/operators")) as client,
+    ):
+        client.emit("ask much", count, 30.0)
+        for _ in range(count):
+            client.receive()
+        client.engine.send("41/operators,", "40/operators,")
+        assert observer.receive() == ["all told", client.id, {"Disconnected": count}]
+        client.wait_until_connected()
+        client.emit("ask much", count, 0.2)
+        assert observer.receive() == ["all told", client.id, {"AckTimeout": count}]
+
+
 class Member:
     """A client in a thread of its own: it answers what it is asked, or leaves, or does neither, and comes again."""
 
