@@ -19,16 +19,15 @@ from typing import Any, Final, TypeVar, overload
 
 from ..drivers.base import Lock, Timer, Waiter
 from ..drivers.strand import Strand
-from ..errors import ProtocolError, SlowConsumer
 from ..protocol.parcel import Parcel
-from ..protocol.websocket.frames import TOO_BIG, FrameError
 from ..types import Environ
+from .ends import QueueOverflow, slow_consumer, tell_operator
 from .events import Events, call_all
 from .listener import Receiver
 from .outbox import Outbox
 from .seams import DirectTransport, Home, RequestRecord, Transport
 from .state import CLOSED, CLOSING, DROP, OPEN, OPENING, WAIT, WhenFull
-from .tap import TAPPED, Tap, packet_of
+from .tap import TAPPED, Tap
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,13 +39,6 @@ MAX_QUEUED_EVENTS: Final = 256
 """Events of one client that may wait for its handlers before it is no longer read; four times that ends it."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that `close()` waits for what was sent before to be taken."""
-
-
-class QueueOverflow(ProtocolError):
-    """A client sends more than its handlers get through, and does not wait."""
-
-    def __init__(self, count: int, size: int) -> None:
-        super().__init__(f"{count} events of {size} bytes wait for their handlers: the client has been closed, as it sends too much")
 
 
 class Connection:
@@ -237,7 +229,7 @@ class Connection:
         if name in TAPPED or (name == "message" and not self.home.is_plain):
             with self.lock:
                 if self.tap is None:
-                    self.tap = Tap()
+                    self.tap = Tap(self, events)
         return listener
 
     def _listeners(self) -> Events:
@@ -263,7 +255,7 @@ class Connection:
                 direct.write(parcel)
                 self.corked = 0
                 if self.tap is not None:
-                    self._tap_sent(parcel)
+                    self.tap.sent(parcel)
                 self.uncork()               # a finalizer on this thread may have emitted meanwhile
                 return True
             if when_full is DROP and not self.transport.may_take():
@@ -287,7 +279,7 @@ class Connection:
                 return True
         outbox.append(parcel)
         if self.tap is not None:
-            self._tap_sent(parcel)
+            self.tap.sent(parcel)
         self.transport.poke()
         return True
 
@@ -328,7 +320,7 @@ class Connection:
                     elif outbox is None and self.direct is not None and not self.corked:
                         self.direct.write(parcel)
                         if self.tap is not None:
-                            self._tap_sent(parcel)
+                            self.tap.sent(parcel)
                     else:
                         self._append(parcel, WhenFull.CLOSE)
                     self._wake_sender()
@@ -352,50 +344,19 @@ class Connection:
     def drained(self) -> None:
         """The transport has less to send than before (lock held, any transport)."""
         if self.tap is not None and self.outbox is None:
-            self._tap_drained(self.tap)
+            self.tap.drained()
         if self.senders:
             self._wake_sender()
         if self.state is CLOSING and self.outbox is None and self.transport.may_close():
             self._end(self.reason, self.description)
             self.driver.post(self.tell)
 
-    # -- what listeners are told of packets ----------------------------------------------------------------------------------
-
-    def _tap_sent(self, parcel: Parcel) -> None:
-        """A parcel was sent, or waits now (lock held)."""
-        tap, events = self.tap, self._events
-        assert tap is not None and events is not None
-        if events.has("packet_create"):
-            tap.remember(parcel)
-            self._tell_tap(tap)
-        if self.outbox is None:
-            self._tap_drained(tap)
-
-    def _tap_drained(self, tap: Tap) -> None:
-        if self._events is not None and self._events.has("drain"):
-            tap.has_drained = True
-            self._tell_tap(tap)
-
-    def _tell_tap(self, tap: Tap) -> None:
-        """Have it told (lock held): one task for all that gathers until it runs."""
-        if not tap.is_due:
-            tap.is_due = True
-            strand = self.strand
-            if strand.put(_call_tapped, self, tap, self.home.habits["packet_create"]):
-                self.driver.run(strand)
-
-    def _tap_received(self, kind: str, data: bytes) -> None:
-        packet = packet_of(kind, data)
-        self.fire("packet", packet, size=len(data))
-        if packet.type == "message" and not self.home.is_plain:
-            self.fire("message", packet.data, size=len(data))
-
     # -- in: whoever reads -------------------------------------------------------------------------------------------------
 
     def receive(self, kind: str, data: bytes) -> None:
         """Take one Engine.IO packet that is no upgrade (phase one, no lock). Raises ProtocolError for the floor above."""
         if self.tap is not None:
-            self._tap_received(kind, data)
+            self.tap.received(kind, data)
         if kind == "4":
             self.receiver.text(data)
         elif kind == "b":
@@ -560,21 +521,6 @@ class Connection:
             self.resumed.set()
             self.resumed = None
 
-    def _tell_operator(self) -> None:
-        """Some ends ask for something to be done: for a faster client, or another limit."""
-        description = self.description
-        if isinstance(description, SlowConsumer):
-            self.home.notices.warn("slow consumer", "connection %s: %s", self.id, description)
-        elif isinstance(description, FrameError) and description.code == TOO_BIG:
-            self.home.notices.warn(
-                "max_http_buffer_size",
-                "connection %s: %s: raise max_http_buffer_size if such messages are wanted",
-                self.id,
-                description,
-            )
-        elif isinstance(description, QueueOverflow):
-            self.home.notices.warn("queued events", "connection %s: %s", self.id, description)
-
     def tell(self) -> None:
         """Tell everybody of the end. No lock held; once, whoever comes first."""
         with self.lock:
@@ -593,7 +539,7 @@ class Connection:
         self.home.forget(self)
         for probe in self.home.probes:
             probe.connection_closed(self, self.reason)
-        self._tell_operator()
+        tell_operator(self.home.notices, self.id, self.description)
         self.receiver.closed(self.reason, self.description)
         self.fire("close", self.reason, self.description, may_register=self.home.has_greeters())
 
@@ -602,30 +548,3 @@ def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]
     name, args = call
     if connection._events is not None:
         call_all(connection._events.take(name), args, connection.id)
-
-
-def _call_tapped(connection: Connection, tap: Tap) -> None:
-    with connection.lock:
-        packets, missed, has_drained = tap.take()
-    events = connection._events
-    if events is None:
-        return
-    for packet in packets:
-        call_all(events.take("packet_create"), (packet,), connection.id)
-    if missed:
-        connection.home.notices.warn(
-            "packet_create",
-            "connection %s: the listeners of 'packet_create' are too slow, so %d packets were sent that they were not told of",
-            connection.id,
-            missed,
-        )
-    if has_drained:
-        call_all(events.take("drain"), (), connection.id)
-
-
-def slow_consumer(size: int, limit: int, seconds: float | None = None) -> SlowConsumer:
-    if seconds is None:
-        return SlowConsumer(f"{size} bytes wait for this client, over max_buffered_bytes={limit}: it has been closed")
-    return SlowConsumer(
-        f"{size} bytes wait for this client, over half of max_buffered_bytes={limit}, for send_timeout={seconds} s: it has been closed"
-    )

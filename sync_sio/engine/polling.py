@@ -16,7 +16,8 @@ from ..protocol.engineio.payload import decode_payload
 from ..protocol.http import response
 from ..wsgi.compression import Packing
 from .bodies import Body, Reply
-from .connection import Connection, slow_consumer
+from .connection import Connection
+from .ends import slow_consumer
 from .state import CLOSED, CLOSING, OPEN
 
 NOOP: Final = Body(b"6")

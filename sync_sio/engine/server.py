@@ -18,7 +18,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
 from ..drivers.base import Driver, Habit, Watched
@@ -37,6 +37,7 @@ from .door import Door
 from .events import Events, call_all
 from .heartbeat import Heartbeat
 from .listener import Listener, Receiver
+from .plain import PlainListener
 from .state import CLOSED
 
 logger = logging.getLogger("sync_sio.engine")
@@ -277,37 +278,6 @@ def _nothing() -> None:
 
 def _call_connected(server: EngineServer, connection: Connection) -> None:
     call_all(server.events.take("connection"), (connection,), connection.id)
-
-
-class PlainListener:
-    """The floor above, when there is none: messages go to the listeners of the connection."""
-
-    def start(self, driver: Driver) -> None:
-        pass
-
-    def opened(self, connection: Connection) -> Receiver:
-        return PlainReceiver(connection)
-
-    def reset(self) -> None:
-        pass
-
-
-class PlainReceiver:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def text(self, data: bytes) -> None:
-        self._connection.fire("message", bytes(data).decode(), size=len(data), may_register=True)
-
-    def binary(self, data: bytes) -> None:
-        self._connection.fire("message", bytes(data), size=len(data), may_register=True)
-
-    def closed(self, reason: str, description: object) -> None:
-        pass                                # the connection tells its listeners itself
-
-
-if TYPE_CHECKING:
-    _: type[Listener[Connection]] = PlainListener
 
 
 def _reset_after_fork(server: EngineServer) -> None:
