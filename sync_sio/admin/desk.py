@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STATS_SECONDS: Final = 2.0
 SHOW_SECONDS: Final = 0.1
 """What happens within this is sent together."""
-MAX_ROWS: Final = 500
+MAX_ROWS: Final = 200
 """Events shown at a time: a broadcast is one for each client."""
 MAX_ROW_BYTES: Final = 1_000_000
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..sockets.namespace import Namespace
     from ..sockets.socket import Socket
 
-MAX_EVENTS: Final = 1000
+MAX_EVENTS: Final = 200
 """Events that wait to be shown; more are counted and not shown."""
 MAX_EVENT_BYTES: Final = 1_000_000
 """Bytes of what waits to be shown."""
