@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from platform import node as hostname
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ..drivers.base import Habit, Timer
@@ -13,7 +12,7 @@ from ..drivers.locks import native_lock
 from ..drivers.strand import Strand
 from ..errors import SlowConsumer
 from .door import SESSION
-from .notes import Note, Notes
+from .notes import EVENTS, Note, Notes
 from .shown import iso, show_data, show_socket
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ class Desks:
         self.home = home
         self.supported = supported
         self.is_development = is_development
-        self.started = monotonic()
         self._lock = native_lock()
         self._desk: Desk | None = None
 
@@ -66,11 +64,16 @@ class Desks:
     def close_if_alone(self) -> None:
         """Stop watching when nobody looks."""
         with self._lock:
-            if len(self.home):
+            desk = self._desk
+            if desk is None or len(self.home):
                 return
-            desk, self._desk = self._desk, None
-        if desk is not None:
-            desk.close()
+            self._desk = None
+        if len(self.home):                  # somebody has come meanwhile, and may have met this desk
+            with self._lock:
+                if self._desk is None:
+                    self._desk = desk
+                    return
+        desk.close()
 
     def forget(self) -> None:
         """This is the child of a fork: the page looks at the parent."""
@@ -171,11 +174,11 @@ class Desk:
     def report(self, _: None = None) -> None:
         """Send the numbers, and what has changed in `socket.data` since the last time."""
         self._show_data()
-        io = self._io
-        connections = list(io.engine.connections.values())
+        engine = self._io.engine
+        connections = list(engine.connections.values())
         stats = {
             **self._about,
-            "uptime": monotonic() - self._desks.started,
+            "uptime": self._driver.now() - engine.started_at,
             "clientsCount": len(connections),
             "pollingClientsCount": sum(connection.transport.name == "polling" for connection in connections),
             "aggregatedEvents": self._notes.take_counts(),
@@ -188,12 +191,13 @@ class Desk:
         notes = self._notes.take()
         if self._notes.is_incomplete:
             self._notes.is_incomplete = False
+            self._notes.dropped += sum(len(note[2]) for note in notes if note[0] in EVENTS)
             self._emit("all_sockets", self._all_sockets())
             return
         rows, size = MAX_ROWS, MAX_ROW_BYTES
         for note in notes:
             what, _at, subject, _data, bytes_ = note
-            if what == "event_sent" or what == "event_received":
+            if what in EVENTS:
                 sockets = subject[: min(rows, size // bytes_ + 1)] if rows > 0 and size > 0 else ()
                 rows -= len(sockets)
                 size -= len(sockets) * bytes_

@@ -25,6 +25,10 @@ MAX_SHOWN_BYTES: Final = 16_384
 MAX_CHANGES: Final = 5000
 """Comings, goings and changes of rooms that wait; over this the page gets a new list of all sockets instead."""
 
+ROW_BYTES: Final = 100
+"""What an event counts for beside its arguments."""
+EVENTS: Final = ("event_received", "event_sent")
+
 Note = tuple[str, float, Any, Any, Any]
 """What, when (seconds since the epoch), and three things that depend on what."""
 
@@ -89,14 +93,14 @@ class Notes(Probe):
             return
         self._append((what, self._now(), subject, second, third))
 
-    def _note_event(self, what: str, subject: Any, data: list[Any], size: int) -> None:
-        if size > MAX_SHOWN_BYTES:
-            data = [data[0], f"({size} bytes: not shown)"]
-        elif len(self._notes) >= MAX_EVENTS or self._bytes > MAX_EVENT_BYTES:
-            self.dropped += 1
+    def _note_event(self, what: str, subject: Sequence[Socket], data: list[Any], size: int) -> None:
+        if len(self._notes) >= MAX_EVENTS or self._bytes > MAX_EVENT_BYTES:
+            self.dropped += len(subject)
             return
-        else:
-            self._bytes += size
+        if size > MAX_SHOWN_BYTES:
+            data, size = [data[0], f"({size} bytes: not shown)"], 0
+        size += ROW_BYTES
+        self._bytes += size
         self._append((what, self._now(), subject, data, size))
 
     def _append(self, note: Note) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.socketio.packet import EVENT, Packet
+from ..sockets.handshake import Handshake, make_handshake
 
 if TYPE_CHECKING:
     from ..sockets.site import Site
@@ -25,7 +26,7 @@ def iso(at: float) -> str:
 
 def show_socket(socket: Socket, rooms: list[str], data: dict[str, Any]) -> dict[str, Any]:
     """Return a socket as the Admin UI wants it: SerializedSocket. `data` has been through `show_data`."""
-    connection, handshake = socket.conn, socket.handshake
+    connection, handshake = socket.conn, _handshake(socket)
     headers = handshake.headers
     return {
         "id": socket.id,
@@ -45,6 +46,15 @@ def show_socket(socket: Socket, rooms: list[str], data: dict[str, Any]) -> dict[
         },
         "rooms": rooms,
     }
+
+
+def _handshake(socket: Socket) -> Handshake:
+    """Return `socket.handshake` without keeping it: to look at thousands of clients shall not make them larger."""
+    core = socket._core
+    if core.handshake is not None:
+        return core.handshake
+    connection = core.connection
+    return make_handshake(connection.peek_request(), core.auth, connection.opened_at, connection.remote_address)
 
 
 def show_data(site: Site, data: dict[str, Any] | None) -> dict[str, Any]:

@@ -151,6 +151,10 @@ class Connection:
             self._request = self._record.expand()
         return self._request
 
+    def peek_request(self) -> Environ:
+        """Return what `request` does, for a moment: it is not kept if nobody has asked for it, as it is large."""
+        return self._record.expand() if self._request is None else self._request
+
     @property
     def strand(self) -> Strand:
         """Where user code runs that has no socket (yet): engine events, dynamic namespaces."""

@@ -256,3 +256,26 @@ def test_one_of_several_processes_says_which(house: House) -> None:
     page.connect("/admin", AUTH)
     (stats,) = page.told("server_stats")
     assert stats["serverId"] == f"{stats['hostname']}#{stats['pid']}"
+
+
+def test_to_be_looked_at_makes_no_client_larger(house: House) -> None:
+    instrument(house.io, auth=AUTH)
+    before = house.socket()
+    house.page()
+    after = house.socket()
+    house.driver.advance(3)
+    house.driver.settle()
+    for socket in (before, after):
+        assert socket._core.handshake is None and socket.conn._request is None
+
+
+def test_large_events_are_bounded_like_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "MAX_EVENTS", 2)
+    instrument(house.io, auth=AUTH)
+    socket = house.socket()
+    page = house.page()
+    for _ in range(5):
+        socket.emit("large", "x" * 20_000)
+    house.driver.advance(0.15)
+    house.driver.settle()
+    assert [event[3] for event in page.said()] == [["large", "(20013 bytes: not shown)"]] * 2
