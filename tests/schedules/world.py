@@ -6,6 +6,7 @@ under test does is real, and so are the bytes on the wire.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import logging
@@ -86,6 +87,7 @@ def repeatable(driver: InterleaveDriver) -> Iterator[None]:
         replace(sys.modules[module], "native_lock", driver.lock)
     for registration in ("_close_at_exit", "_reset_after_fork"):
         replace(sys.modules["sync_sio.engine.server"], registration, lambda server: None)
+    replace(sys.modules["sync_sio.wsgi.compression"], "SLICE", 40)
     replace(sys.modules["sync_sio.sockets.demux"], "urandom", driver.schedule.random.randbytes)
     replace(Socket, "__hash__", lambda socket: zlib.crc32(socket.id.encode()))      # sets of sockets are iterated over
     locks.breaches.clear()
@@ -113,8 +115,13 @@ class World:
         self.is_closed = False
         self.gives_polls_up = self.chance() < 0.75
         """Whether this web server lets go of sockets of polls; else each that waits holds its worker."""
+        self.compresses_polls = self.chance() < 0.5
+        """Whether clients take gzip; then a poll's answer is compressed in steps of a few bytes."""
+        self.has_taps = self.chance() < 0.3
+        """Whether somebody listens to the packets of connections."""
         self._ids = 0
-        options = {"ping_interval": PING_INTERVAL, "ping_timeout": PING_TIMEOUT, "serve_client": False, **options}
+        usual = {"ping_interval": PING_INTERVAL, "ping_timeout": PING_TIMEOUT, "serve_client": False, "http_compression": {"threshold": 1}}
+        options = {**usual, **options}
         self.io = Server(_driver=driver, _take=self._take, **options)
         self.io.engine.generate_id = self._new_id
         self.io.on("connection", self._connected)
@@ -160,6 +167,9 @@ class World:
     def _watch(self, connection: Connection) -> None:
         if connection.id not in self.ends:
             self.ends[connection.id] = 0
+            if self.has_taps:
+                for name in ("packet", "packet_create", "message", "drain", "heartbeat", "upgrade"):
+                    connection.on(name, lambda *_: self.driver.assert_user_code_may_run())
 
             @connection.on("close")
             def close(reason: str, description: object) -> None:
@@ -284,6 +294,8 @@ class Client:
             "world.sizes": self.sizes,
             "world.taken": note,
         }
+        if self.world.compresses_polls and method == "GET":
+            environ["HTTP_ACCEPT_ENCODING"] = "gzip"
         if upgrade:
             environ |= {
                 "HTTP_UPGRADE": "websocket",
@@ -310,6 +322,8 @@ class Client:
             if end is not None:
                 status, body = read_response(end)
                 end.close()
+            if body.startswith(b"\x1f\x8b"):
+                body = gzip.decompress(body)
             return body.decode() if status == 200 else None
         except (ConnectionError, EOFError):
             return None
