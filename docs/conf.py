@@ -46,6 +46,7 @@ MADE_BY_US = {
     "sync_sio.sockets.acks.Ack",
     "sync_sio.sockets.broadcast.BroadcastOperator",
     "sync_sio.sockets.handshake.Handshake",
+    "sync_sio.sockets.membership.Membership",
     "sync_sio.sockets.remote.RemoteSocket",
     "sync_sio.sockets.socket_operator.SocketOperator",
 }

@@ -11,7 +11,7 @@ from ..drivers.strand import Strand
 from .handlers import Own
 
 if TYPE_CHECKING:
-    from ..engine.connection import Connection
+    from .core import Core
     from .registrations import Registrations
     from .site import Site
 
@@ -38,12 +38,17 @@ class Aside:
     def on_worked(self, count: int, size: int) -> None: ...
 
 
-class Unmetered:
-    """A connection as the `Flow` of turns that its client is not to be blamed for: callbacks, as it was asked for each of the answers."""
+class Answering:
+    """A connection as the `Flow` of callbacks: its client was asked for each answer, and is not to be blamed for how many wait.
 
-    __slots__ = ("_connection", "id", "lock")
+    They count for the socket that asked instead, which may not ask for more than so many.
+    """
 
-    def __init__(self, connection: Connection) -> None:
+    __slots__ = ("_connection", "_core", "id", "lock")
+
+    def __init__(self, core: Core) -> None:
+        connection = core.connection
+        self._core = core
         self._connection = connection
         self.id = connection.id
         self.lock = connection.lock
@@ -59,9 +64,11 @@ class Unmetered:
     def uncork(self) -> None:
         self._connection.uncork()
 
-    def on_queued(self, size: int) -> None: ...
+    def on_queued(self, size: int) -> None:
+        self._core.answering += 1
 
-    def on_worked(self, count: int, size: int) -> None: ...
+    def on_worked(self, count: int, size: int) -> None:
+        self._core.answering -= count
 
 
 def start_aside(site: Site, task: Callable[[Any, Any], object], subject: object, item: object) -> None:

@@ -54,6 +54,7 @@ class Core:
 
     __slots__ = (
         "acks",
+        "answering",
         "any_incoming",
         "any_outgoing",
         "auth",
@@ -89,6 +90,7 @@ class Core:
         self.reason = ""
         self.seat: Seat | None = None       # with recovery on
         self.acks: dict[int, Pending] | None = None
+        self.answering = 0                  # callbacks that have their answer and have not returned
         self.any_incoming: Observers = ()
         self.any_outgoing: Observers = ()
         self.concurrent: set[Key] | None = None
@@ -115,7 +117,7 @@ class Core:
                 return False
             if self.acks is None:
                 self.acks = {}
-            if len(self.acks) >= MAX_PENDING_ACKS:
+            if len(self.acks) + self.answering >= MAX_PENDING_ACKS:
                 raise SyncSioError(f"{MAX_PENDING_ACKS} acknowledgements of this client are awaited already")
             self.acks[number] = pending
             self.connection.owe_ack()

@@ -15,7 +15,7 @@ from ..errors import SlowConsumer, SyncSioError, WrongArguments
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
 from .acks import Ack, Callback, as_response
-from .aside import Unmetered
+from .aside import Answering
 from .core import CONNECTED, Core, on_strand_of
 from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
@@ -68,7 +68,7 @@ def call_back(socket: Socket, callback: Callback, outcome: list[Any] | SyncSioEr
     if args is None:
         return
     home = socket._core.home
-    strand = Strand(Unmetered(socket._core.connection))
+    strand = Strand(Answering(socket._core))
     if strand.put(_call_back, socket, (callback, args), home.habits[Own.ANSWER]):
         home.site.driver.run(strand)
 

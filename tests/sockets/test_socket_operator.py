@@ -238,3 +238,18 @@ def test_acks_of_a_client_are_bounded(world: World, client: Client, socket: Sock
     assert client.said() == []
     world.driver.advance(5)
     assert waits(socket) == client.connection.owed_acks == 0
+
+
+def test_answers_that_wait_for_their_callbacks_count_too(
+    world: World, client: Client, socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_module, "MAX_PENDING_ACKS", 2)
+    for _ in range(2):
+        socket.emit("x", ack=Told())
+    client.say_only("30[]")
+    with pytest.raises(SyncSioError, match="2 acknowledgements"):
+        socket.emit("x", ack=Told())
+    assert client.connection.queued == 0        # and the client is not blamed for them
+    world.driver.work()
+    socket.emit("x", ack=Told())
+    assert waits(socket) == 2
