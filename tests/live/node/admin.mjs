@@ -240,4 +240,44 @@ check("a flood is counted, and shown as far as a page can bear", async (tools) =
   assert.ok(page.connected && sockets.every((socket) => socket.connected));
 }, { alone: true });
 
+/** What a page knows by now: the rooms of each socket, by id. */
+function gathered(page) {
+  const known = new Map();
+  for (const [event, ...args] of page.seen) {
+    if (event === "all_sockets") (known.clear(), args[0].forEach(({ id, rooms }) => known.set(id, new Set(rooms))));
+    if (event === "socket_connected") known.set(args[0].id, new Set(args[0].rooms));
+    if (event === "socket_disconnected") known.delete(args[1]);
+    if (event === "room_joined" && known.has(args[2])) {
+      assert.ok(known.get(args[2]).size === 0 || !known.get(args[2]).has(args[1]), `${args[1]} was joined twice`);
+      known.get(args[2]).add(args[1]);
+    }
+    if (event === "room_left") known.get(args[2])?.delete(args[1]);
+  }
+  return [...known].map(([id, rooms]) => [id, [...rooms].sort()]).sort();
+}
+
+check("what a page has gathered is what is there, whatever came and went", async (tools) => {
+  const page = await look(tools);
+  const random = (count) => Math.floor(Math.random() * count);
+  const visit = async () => {
+    const socket = await tools.connect();
+    for (let step = random(12); step > 0; step--) socket.emit(random(3) ? "join" : "leave", `room ${random(5)}`);
+    if (random(2)) await ask(socket, "echo");
+    if (random(2)) socket.disconnect();
+  };
+  for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 20 }, visit));
+  for (let attempt = 1; ; attempt++) { // the last to leave may still be under way
+    const fresh = await look(tools, "/admin-open", {});
+    const [all] = fresh.seen.find(([event]) => event === "all_sockets").slice(1);
+    await told(page, "socket_connected", ({ id }) => id === fresh.id);
+    const rows = all.map(({ id, rooms }) => [id, rooms.sort()]).sort();
+    assert.ok(rows.length > 20);
+    try {
+      return assert.deepEqual(gathered(page), rows);
+    } catch (error) {
+      if (attempt === 5) throw error;
+    }
+  }
+}, { alone: true });
+
 await run();
