@@ -110,7 +110,14 @@ class Cluster:
         home = self._find(namespace)
         if home is None or not home.is_started:
             self._answer_for_nobody(namespace, server, message)
-        elif isinstance(message, Broadcast):
+            return
+        try:
+            self._do(home, server, message)
+        except (TypeError, ValueError) as error:        # rooms that are none, values that have no form here
+            self._site.logger.error("another server asks for what cannot be done in %s: %s", namespace, error)
+
+    def _do(self, home: Namespace, server: str, message: Message) -> None:
+        if isinstance(message, Broadcast):
             self._broadcast(home, server, message)
         elif isinstance(message, JoinRooms):
             reaching.join_all(home, message.target, message.rooms, _HERE)
@@ -120,7 +127,7 @@ class Cluster:
             reaching.disconnect_all(home, message.target, message.close, _HERE)
         elif isinstance(message, Fetch):
             clients = tuple(record(socket) for socket in home.rooms.recipients(message.target))
-            self._answer(namespace, server, Fetched(message.request, clients))
+            self._answer(home.name, server, Fetched(message.request, clients))
         else:
             self._receive(home, server, message)
 
@@ -132,19 +139,16 @@ class Cluster:
     def _broadcast(self, home: Namespace, server: str, message: Broadcast) -> None:
         flags = Flags(volatile=message.volatile, local=True, compress=message.compress)
         request = message.request
-        try:
-            if request is None:
-                home.deliver(Packet(EVENT, home.name, message.data), message.target, flags)
-                return
-            relay = partial(self._answer, home.name, server)
-            packet = Packet(EVENT, home.name, message.data, home.ack_number())
-            inquiry = Inquiry(self._site, "acknowledgement", _ignore, message.timeout, request, relay=relay)
-            inquiry.arm()
-            count = reaching.ask_here(home, packet, message.target, flags, inquiry)
-            inquiry.asked()
-            self._answer(home.name, server, ClientCount(request, count))
-        except TypeError as error:
-            self._site.logger.error("another server's broadcast to %s cannot be sent here: %s", home.name, error)
+        if request is None:
+            home.deliver(Packet(EVENT, home.name, message.data), message.target, flags)
+            return
+        relay = partial(self._answer, home.name, server)
+        packet = Packet(EVENT, home.name, message.data, home.ack_number())
+        inquiry = Inquiry(self._site, "acknowledgement", _ignore, message.timeout, request, relay=relay)
+        count = reaching.ask_here(home, packet, message.target, flags, inquiry)
+        inquiry.asked()
+        inquiry.arm()
+        self._answer(home.name, server, ClientCount(request, count))
 
     def _receive(self, home: Namespace, server: str, message: ServerEvent) -> None:
         request = message.request

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
+from ..drivers.base import Habit
 from ..drivers.locks import native_lock
 from ..drivers.strand import Strand
 from .aside import MAX_WAITING, Aside, report_aside
@@ -33,6 +34,7 @@ class Membership:
         self._listeners: dict[str, tuple[tuple[Callable[..., Any], bool], ...]] = {}
         self._lock = native_lock()          # for registering, which works before the runtime is known
         self._strand: Strand
+        self._habit = Habit()
         self._missed = 0
 
     def __repr__(self) -> str:
@@ -115,7 +117,7 @@ class Membership:
             return
         if len(self._strand) >= MAX_WAITING:
             self._missed += 1
-        elif self._strand.put(_tell, self, (event, room, sid)):
+        elif self._strand.put(_tell, self, (event, room, sid), self._habit):
             self._home.site.driver.run(self._strand)
 
     def _tell(self, news: News) -> None:

@@ -451,10 +451,14 @@ def test_an_adapter_is_set_before_the_server_serves() -> None:
     assert bus.adapters[0].entered == ["/", "/"]
 
 
-def test_a_broadcast_of_another_server_that_cannot_be_sent_here_is_logged(
+def test_what_another_server_asks_and_cannot_be_done_here_is_logged(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster.bus.adapters[1].publish("/", Broadcast(["x", {1, 2}], Target()))
     cluster.bus.adapters[1].publish("/", Broadcast(["x"], Target()))
     assert cluster.said() == [['2["x"]'], [], ['2["x"]']]
-    assert "cannot be sent here" in caplog.text
+    cluster.bus.adapters[1].publish("/", JoinRooms(Target(), ("",)))
+    cluster.bus.adapters[1].publish("/", Broadcast(["q", object], Target(), request="0"))
+    cluster.bus.pump()
+    assert caplog.text.count("what cannot be done in /") == 6
+    assert cluster.owed() == [0, 0, 0]
