@@ -49,6 +49,8 @@ def instrument(
     home = io.of(namespace_name)
     if home is io.sockets:
         raise ValueError(f"namespace_name={namespace_name!r}: the main namespace is your clients'; give the page one of its own")
+    if not home.is_shown:
+        raise ValueError(f"namespace_name={namespace_name!r}: an admin is there already; another one needs a namespace of its own")
     is_development = mode == "development"
     desks = Desks(io, home, features(is_development, read_only), is_development)
     home.is_shown = False

@@ -154,7 +154,7 @@ class Notes(Probe):
     def _sent(self, parcel: Parcel, count: int) -> int:
         attachments = parcel.attachments
         size = len(parcel.text or b"") + sum(map(len, attachments))
-        self._count("packetsOut", None, count * (1 + len(attachments)))
+        self._count("packetsOut", None, count * ((parcel.text is not None) + len(attachments)))
         self._count("bytesOut", None, count * size)
         return size
 

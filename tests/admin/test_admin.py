@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -41,6 +42,12 @@ def test_no_password_at_all_has_to_be_said_and_is_a_warning(house: House, caplog
     instrument(house.io, auth=None)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] and "/admin" in caplog.text
     house.page(auth=None)
+
+
+def test_a_namespace_has_one_admin(house: House) -> None:
+    instrument(house.io, auth=AUTH)
+    with pytest.raises(ValueError, match="an admin is there already"):
+        instrument(house.io, auth=AUTH)
 
 
 def test_nothing_watches_while_no_page_is_open(house: House) -> None:
@@ -279,3 +286,33 @@ def test_large_events_are_bounded_like_others(house: House, monkeypatch: pytest.
     house.driver.advance(0.15)
     house.driver.settle()
     assert [event[3] for event in page.said()] == [["large", "(20013 bytes: not shown)"]] * 2
+
+
+def test_namespaces_that_come_later_are_shown(house: House) -> None:
+    instrument(house.io, auth=AUTH)
+    house.io.of(re.compile("/tenant-[0-9]+"))
+    page = house.page()
+    house.client().connect("/tenant-7")
+    ((sid, socket),) = house.io.of("/tenant-7").sockets.items()
+    socket.emit("hello")
+    house.driver.advance(0.15)
+    house.driver.settle()
+    joined, connected, sent = page.said()
+    assert joined[:4] == ["room_joined", "/tenant-7", sid, sid]
+    assert (connected[0], connected[1]["nsp"], connected[1]["id"]) == ("socket_connected", "/tenant-7", sid)
+    assert sent[:4] == ["event_sent", "/tenant-7", sid, ["hello"]]
+    house.driver.advance(2)
+    house.driver.settle()
+    (stats,) = page.told("server_stats")
+    assert {"name": "/tenant-7", "socketsCount": 1} in stats["namespaces"]
+
+
+def test_one_that_comes_and_goes_at_once_is_told_in_order(house: House) -> None:
+    instrument(house.io, auth=AUTH)
+    page = house.page()
+    client = house.client()
+    client.connect("/")
+    client.leave()
+    house.driver.advance(0.15)
+    house.driver.settle()
+    assert [event[0] for event in page.said()] == ["room_joined", "socket_connected", "socket_disconnected", "room_left"]
