@@ -73,7 +73,7 @@ def _open_polling(server: EngineServer, request: Request, connection: Connection
     parcels = _first_parcels(server, connection, upgrades)
     headers = [*session_headers(server, request, cors, is_first=True), *cookie_lines(server, request, connection.id)]
     server.opened(connection)
-    return body_answer(reply_to(server, request, headers), Body.of(parcels))
+    return body_answer(server, reply_to(server, request, headers), Body.of(parcels))
 
 
 def _first_parcels(server: EngineServer, connection: Connection, upgrades: list[str]) -> list[Parcel]:

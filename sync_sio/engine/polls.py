@@ -22,12 +22,12 @@ def poll(server: EngineServer, request: Request, polling: PollingTransport, cors
     if got is None:
         return Answer(400, [*cors, ("Content-Length", "0")])
     if not isinstance(got, Ticket):
-        return body_answer(reply, got)
+        return body_answer(server, reply, got)
     try:
         taken = server.take(request.environ)
     except CannotTake as error:
         tell_no_takeover(server, str(error))
-        return body_answer(reply, polling.wait(got))
+        return body_answer(server, reply, polling.wait(got))
     polling.attach(got, taken.stream)
     return PARKED
 

@@ -43,12 +43,13 @@ def reply_to(server: EngineServer, request: Request, headers: HeaderList) -> Rep
     return Reply(headers, compression, encoding)
 
 
-def body_answer(reply: Reply, body: Body) -> Answer:
-    """Answer at once, on the web server's thread."""
+def body_answer(server: EngineServer, reply: Reply, body: Body) -> Answer:
+    """Answer at once, on the web server's thread; where that is a greenlet, others have their turn between the slices of a large body."""
     packing = reply.packing(body)
     if packing is None:
         return Answer(200, reply.lines(body, body.data, None), body.data)
-    packing.finish()
+    while not packing.step():
+        server.driver.sleep(0)
     return Answer(200, reply.lines(body, packing.body, packing.encoding), packing.body)
 
 

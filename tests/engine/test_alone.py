@@ -145,3 +145,12 @@ def test_websocket_only_and_polling_only(make_rig: Callable[..., Rig]) -> None:
     assert b'"upgrades":[]' in rig.request()[2]
     sid = rig.connections[0].id
     assert rig.request("GET", f"EIO=4&transport=websocket&sid={sid}", headers=UPGRADE)[0] == 400
+
+
+def test_an_initial_packet_may_be_binary(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(initial_packet=b"\x01\x02")
+    assert rig.request()[2].endswith(b"}\x1ebAQI=")
+    rig.request("GET", "EIO=4&transport=websocket", headers=UPGRADE)
+    assert rig._taken is not None and (rig._taken.recv() or b"").endswith(b"\x82\x02\x01\x02")
+    with pytest.raises(TypeError, match="initial_packet=5"):
+        EngineServer(initial_packet=5)

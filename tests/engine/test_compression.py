@@ -150,6 +150,15 @@ def test_a_large_answer_does_not_hold_up_the_loop(rig: Rig) -> None:
     assert gzip.decompress(response(stream)[1]) == b"4" + text.encode()
 
 
+def test_a_large_answer_that_is_ready_lets_others_have_their_turn(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = opened(rig)
+    connection.send(LONG * 200)
+    turns = []
+    monkeypatch.setattr(rig.driver, "sleep", turns.append)
+    assert gzip.decompress(poll(rig, connection)[2]) == b"4" + (LONG * 200).encode()
+    assert turns == [0] * (len(LONG * 200) // SLICE)
+
+
 def test_a_client_that_goes_while_its_answer_is_compressed_harms_nobody(rig: Rig) -> None:
     connection = opened(rig)
     poll(rig, connection)
