@@ -359,8 +359,9 @@ class Connection:
 
     def receive(self, kind: str, data: bytes) -> None:
         """Take one Engine.IO packet that is no upgrade (phase one, no lock). Raises ProtocolError for the floor above."""
-        if self.tap is not None:
-            self.tap.received(kind, data)
+        tap = self.tap                      # `off` may take it away meanwhile
+        if tap is not None:
+            tap.received(kind, data)
         if kind == "4":
             self.receiver.text(data)
         elif kind == "b":
@@ -545,10 +546,13 @@ class Connection:
             probe.connection_closed(self, self.reason)
         tell_operator(self.home.notices, self.id, self.description)
         self.receiver.closed(self.reason, self.description)
-        self.fire("close", self.reason, self.description, may_register=self.home.has_greeters())
+        self.fire("close", self.reason, self.description, may_register=self._events is not None or self.home.has_greeters())
 
 
 def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]) -> None:
     name, args = call
     if connection._events is not None:
         call_all(connection._events.take(name), args, connection.id)
+        if name == "close":
+            with connection.lock:
+                connection._events = connection.tap = None      # nothing comes after it: what the listeners hold is let go

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -195,6 +196,23 @@ def read(rig: Rig, client: ManualStream) -> bytes:
         data += more
         rig.driver.settle()
     return data
+
+
+def test_the_listeners_of_a_connection_that_has_ended_are_let_go(rig: Rig) -> None:
+    class Held:
+        def listener(self, *args: object) -> None: ...
+
+    connection, _ = rig.websocket()
+    held = Held()
+    gone = weakref.ref(held)
+    for name in ("packet", "packet_create", "drain", "close"):
+        connection.on(name, held.listener)
+    connection.send("last")
+    del held
+    assert gone() is not None
+    connection.close()
+    rig.driver.settle()
+    assert gone() is None
 
 
 def test_close_may_wait_for_what_was_sent_or_discard_it(rig: Rig, told: list[tuple[object, ...]]) -> None:
