@@ -39,6 +39,7 @@ def answer_health(server: Server, environ: Environ, start_response: StartRespons
     numbers = health(server)
     status = 200 if numbers["status"] == "ok" else 503
     body = json.encode(numbers)[0]
+    cors = server.engine.origins.headers(environ.get("HTTP_ORIGIN"), environ)
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Content-Length", str(len(body)))]
-    start_response(f"{status} {reason_phrase(status)}", headers)
+    start_response(f"{status} {reason_phrase(status)}", headers + cors)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]

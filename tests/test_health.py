@@ -14,7 +14,7 @@ from sync_sio import Server
 
 def ask(server: Server, method: str = "GET", path: str = "/socket.io/health") -> tuple[int, dict[str, str], bytes]:
     told: list[tuple[int, dict[str, str]]] = []
-    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": ""}
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": "", "HTTP_ORIGIN": "https://a.example"}
     body = b"".join(server(environ, lambda status, headers: told.append((int(status[:3]), dict(headers)))))
     return (*told[0], body)
 
@@ -38,8 +38,9 @@ def test_before_anything_is_served_all_is_zero() -> None:
 
 
 def test_it_is_served_when_asked_for_and_503_while_closing() -> None:
-    io = Server(health=True)
+    io = Server(health=True, cors_allowed_origins="https://a.example")
     status, headers, body = ask(io)
+    assert headers["Access-Control-Allow-Origin"] == "https://a.example"
     assert (status, headers["Content-Type"], headers["Cache-Control"]) == (200, "application/json", "no-store")
     assert json.loads(body)["status"] == "ok"
     assert ask(io, "HEAD")[0::2] == (200, b"")
@@ -49,7 +50,7 @@ def test_it_is_served_when_asked_for_and_503_while_closing() -> None:
 
 
 def test_it_is_not_served_unless_asked_for() -> None:
-    status, _, body = ask(Server())
+    status, _, body = ask(Server(cors_allowed_origins=False))
     assert (status, json.loads(body)["code"]) == (400, 0)
 
 

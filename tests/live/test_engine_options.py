@@ -49,7 +49,26 @@ def unpack(response: Response) -> str:
 @pytest.mark.usefixtures("npm_packages")
 def test_the_javascript_client(servers: Servers, node: Path, kind: str, mode: str) -> None:
     server = servers.get(kind, ping_interval=0.5, ping_timeout=10.0, per_message_deflate={"threshold": 100})
-    command = [str(node), str(HERE / "node" / "engine.mjs"), server.url, mode]
+    run_checks(node, "engine.mjs", server, mode)
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "no upgrade, no slash": {"allow_upgrades": False, "add_trailing_slash": False},
+    "websocket only": {"transports": ["websocket"]},
+    "polling only": {"transports": ["polling"]},
+    "one client": {"max_connections": 1},
+    "cookie": {"cookie": "node"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("npm_packages")
+def test_options_as_the_javascript_client_meets_them(servers: Servers, node: Path, case: str) -> None:
+    run_checks(node, "options.mjs", servers.get(KINDS[0], **CASES[case]), case)
+
+
+def run_checks(node: Path, script: str, server: Server, mode: str) -> None:
+    command = [str(node), str(HERE / "node" / script), server.url, mode]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=tools.node_environ())
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert done.returncode == 0 and lines, done.stderr[-4000:] + done.stdout[-1000:]
