@@ -181,6 +181,26 @@ def test_many_questions_at_once_and_the_end_of_the_server() -> None:
     explore(scenario, SEEDS)
 
 
+def test_timed_questions_to_one_client_that_leaves_or_has_answered() -> None:
+    def scenario(driver: InterleaveDriver) -> None:
+        crowd = Crowd(driver, 2)
+        one, other = crowd.main
+        told: list[Any] = []
+        driver.run_all(
+            lambda: one.timeout(50.0).emit("q", ack=lambda *args: told.append(args)),
+            lambda: other.timeout(50.0).emit("q", ack=lambda *args: told.append(args)),
+            lambda: crowd.drop(0),
+            lambda: crowd.answer(1, int(driver.schedule.chance() * 2)),
+        )
+        crowd.drop(1)
+        driver.settle()
+        assert len(told) == 2
+        assert not driver.timers        # not even one that would find nothing to do in 50 s
+        crowd.end()
+
+    explore(scenario, SEEDS)
+
+
 def test_fetching_and_moving_clients_that_leave() -> None:
     def scenario(driver: InterleaveDriver) -> None:
         crowd = Crowd(driver, 3)

@@ -20,6 +20,7 @@ from sync_sio.adapters.base import (
     Target,
 )
 from sync_sio.errors import AckTimeout, Disconnected
+from sync_sio.probe import Probe
 from sync_sio.sockets.socket import Socket
 
 from .bus import Bus
@@ -435,6 +436,24 @@ def test_closing_a_server_ends_what_it_waits_for(cluster: Cluster) -> None:
     cluster.worlds[0].driver.work()
     assert [type(error) for error, _ in told.calls] == [AckTimeout] * 2
     assert cluster.bus.adapters[0].listener is None
+    cluster.bus.pump()
+    cluster.advance(60)
+
+
+def test_a_server_that_is_closed_while_it_asks_leaves_nothing_in_tables(cluster: Cluster) -> None:
+    told = Told()
+    hub = cluster.worlds[0].hub
+    class Closing(Probe):
+        def event_sent(self, *_: Any) -> None:
+            assert hub.site.cluster is not None
+            hub.site.cluster.close()
+
+    hub.site.probes = (Closing(),)
+    cluster.main.emit("q", ack=told)
+    cluster.worlds[0].driver.work()
+    assert [type(error) for error, _ in told.calls] == [AckTimeout]
+    assert cluster.owed()[0] == 0
+    hub.site.probes = ()
     cluster.bus.pump()
     cluster.advance(60)
 
