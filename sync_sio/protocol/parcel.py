@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from .engineio.payload import SEPARATOR
 from .websocket.frames import binary_frame, text_frame
 
-__all__ = ["PACKET_OVERHEAD", "Parcel"]
+__all__ = ["PACKET_OVERHEAD", "Batch", "Parcel"]
 
 PACKET_OVERHEAD = 16
 """Bytes that an outbox counts for each packet beside its content, so that a million empty ones are not free."""
@@ -104,3 +104,30 @@ class Parcel:
 
     def __repr__(self) -> str:
         return f"Parcel({self.text if self.text is not None else self._payload!r}, {len(self.attachments)} attachments)"
+
+
+class Batch(Parcel):
+    """Several parcels that no outbox separates: they go out in one write, and in one polling payload."""
+
+    __slots__ = ("_parcels",)
+
+    def __init__(self, parcels: Sequence[Parcel]) -> None:
+        super().__init__(None)
+        self._parcels = parcels
+        self.size = sum(parcel.size for parcel in parcels)
+        self.may_compress = any(parcel.may_compress for parcel in parcels)
+
+    @property
+    def frames(self) -> bytes:
+        return b"".join([parcel.frames for parcel in self._parcels])
+
+    @property
+    def payload(self) -> bytes:
+        return SEPARATOR.join([parcel.payload for parcel in self._parcels])
+
+    def packets(self) -> Iterator[tuple[bool, bytes]]:
+        for parcel in self._parcels:
+            yield from parcel.packets()
+
+    def __repr__(self) -> str:
+        return f"Batch({self._parcels!r})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..drivers.strand import Strand
 from ..engine.state import WhenFull
 from ..errors import ConnectRefused
-from ..protocol.parcel import Parcel
+from ..protocol.parcel import Batch, Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
 from .core import ADMITTED, CONNECTED, GONE, PENDING, Core
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
@@ -127,7 +127,7 @@ def _connect(socket: Socket) -> None:
     core = socket._core
     is_free = _open(socket)
     if is_free is not None:
-        _reply(socket)
+        core.connection.send_parcel(_parcel_of_reply(socket), WhenFull.CLOSE)
         _tell_connected(socket)
         if is_free:
             core.home.site.driver.run(core.strand)      # not before CONNECT went out
@@ -150,11 +150,11 @@ def _continue(socket: Socket, seat: Seat, session: Session) -> None:
             return
         recovery.enter(socket, seat)
         seat.session = None
-        for parcel in recovery.missed(session):
-            connection.send_parcel(parcel, WhenFull.CLOSE)
+        # in one piece: a client keeps events that come before CONNECT, but their offsets only when CONNECT has come
+        parcels = [*recovery.missed(session), _parcel_of_reply(socket)]
         is_free = _open(socket)
         if is_free is not None:
-            _reply(socket)
+            connection.send_parcel(Batch(parcels), WhenFull.CLOSE)
     _tell_rooms(socket, rooms)
     if is_free is not None:
         _tell_connected(socket)
@@ -167,10 +167,10 @@ def _go_on(core: Core, nothing: None) -> None:
     core.home.site.driver.run(core.strand)
 
 
-def _reply(socket: Socket) -> None:
+def _parcel_of_reply(socket: Socket) -> Parcel:
     core = socket._core
     data = {"sid": socket.id} if core.seat is None else {"sid": socket.id, "pid": core.seat.pid}
-    core.connection.send_parcel(core.home.site.parcel(Packet(CONNECT, core.home.name, data)), WhenFull.CLOSE)
+    return core.home.site.parcel(Packet(CONNECT, core.home.name, data))
 
 
 def _tell_connected(socket: Socket) -> None:

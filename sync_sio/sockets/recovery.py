@@ -147,10 +147,6 @@ class Recovery:
         """Return who is here by this id: it has gone without a word, if its client comes back."""
         return self._here.get(pid)
 
-    def may_return(self, pid: str) -> bool:
-        """Tell whether packets are noted for one who is here, or has left and may come back (order held)."""
-        return pid in self._here or pid in self._sessions
-
     def depart(self, socket: Socket, seat: Seat) -> None:
         """A socket leaves its rooms (order held)."""
         seat.has_left = True

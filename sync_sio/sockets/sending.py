@@ -14,6 +14,7 @@ from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
 from .dispatch import call_back
 from .handlers import EventName, check_emitted, check_function
 from .observers import tell_outgoing
+from .recovery import RECOVERABLE
 from .rooms import Target
 
 if TYPE_CHECKING:
@@ -26,15 +27,12 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
     core = socket._core
     home = core.home
     packet = Packet(EVENT, home.name, [event, *args])
-    recovery = home.recovery
-    if recovery is not None and core.seat is not None and core.state is not PENDING:
-        # noted under its own room, also while it is away
-        if core.state is not GONE:
-            if not flags.volatile:
-                core.connection.wait_for_room()
-        elif not recovery.may_return(core.seat.pid):
-            return
-        home.deliver(packet, Target(frozenset((socket.id,))), flags)
+    if home.recovery is not None and core.seat is not None and core.state is not PENDING:
+        if core.state is not GONE and not flags.volatile:
+            core.connection.wait_for_room()
+        if core.state is not GONE or core.reason in RECOVERABLE:
+            # noted for its own room, whether it is here or may come back
+            home.deliver(packet, Target(frozenset((socket.id,))), flags)
     elif core.state is not GONE:
         parcel = home.site.parcel(packet, flags.compress)
         for probe in home.site.probes:

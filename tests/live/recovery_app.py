@@ -1,4 +1,4 @@
-"""A server with connection state recovery: `python recovery_app.py RUNTIME` prints its port. `flood` emits numbers, whoever listens."""
+"""A server with connection state recovery: `python recovery_app.py RUNTIME PORT`. `flood` emits numbers, come what may."""
 
 from __future__ import annotations
 
@@ -61,6 +61,4 @@ def disconnect(socket: Any, reason: str) -> None:
     ends.append(reason)
 
 
-with io.start() as server:
-    print(server.port, flush=True)
-    sys.stdin.read()
+io.listen(int(sys.argv[2]))

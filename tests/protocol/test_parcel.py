@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync_sio.protocol.engineio.payload import decode_payload
-from sync_sio.protocol.parcel import PACKET_OVERHEAD, Parcel
+from sync_sio.protocol.parcel import PACKET_OVERHEAD, Batch, Parcel
 from sync_sio.protocol.websocket.frames import binary_frame, text_frame
 
 
@@ -62,3 +62,13 @@ def test_frames_of_one_kind_are_made_once_and_shared() -> None:
     assert made == [b"4text", b"attached"]
     assert parcel.deflated("other", frame) == parcel.deflated(None, frame) == parcel.deflated(None, frame)
     assert len(made) == 8
+
+
+def test_a_batch_is_what_its_parcels_are_in_one_piece() -> None:
+    parcels = [Parcel(b'2["a"]'), Parcel(b'51-["b",{}]', (b"x" * 200,)), Parcel(None, (b"y",), may_compress=False)]
+    batch = Batch(parcels)
+    assert batch.frames == b"".join(parcel.frames for parcel in parcels)
+    assert batch.payload == b"\x1e".join(parcel.payload for parcel in parcels)
+    assert list(batch.packets()) == [packet for parcel in parcels for packet in parcel.packets()]
+    assert batch.size == sum(parcel.size for parcel in parcels) and batch.may_compress
+    assert not Batch(parcels[2:]).may_compress

@@ -208,9 +208,7 @@ class Client:
         """Return what was sent to this client since the last call: texts, and attachments as bytes."""
         found: list[Any] = []
         for parcel in self.connection.parcels[self._read :]:
-            if parcel.text is not None:
-                found.append(parcel.text.decode())
-            found += parcel.attachments
+            found += [data if is_binary else data[1:].decode() for is_binary, data in parcel.packets()]
         self._read = len(self.connection.parcels)
         return found
 
