@@ -219,7 +219,8 @@ class Connection:
             size: bytes that it counts for while it waits.
             may_register: listeners may still come that have a right to this: a handler of "connection" that has not run.
         """
-        if not may_register and (self._events is None or not self._events.has(name)):
+        events = self._events
+        if not may_register and (events is None or not events.has(name)):
             return
         strand = self.strand
         if strand.put(_call_listeners, self, (name, args), self.home.habits[name], size):
@@ -237,11 +238,13 @@ class Connection:
         return listener
 
     def _listeners(self) -> Events:
-        if self._events is None:
+        events = self._events
+        if events is None:
             with self.lock:
-                if self._events is None:
-                    self._events = Events(*EVENTS)
-        return self._events
+                events = self._events
+                if events is None:
+                    events = self._events = Events(*EVENTS)
+        return events
 
     # -- out: any thread -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from ..engine.state import WhenFull
 from ..errors import ConnectRefused
 from ..protocol.parcel import Batch, Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
-from .core import ADMITTED, CONNECTED, GONE, PENDING, Core
+from .core import ADMITTED, CONNECTED, GONE, PENDING, new_id
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
 from .handlers import Own
 from .leaving import leave
@@ -142,29 +142,31 @@ def _continue(socket: Socket, seat: Seat, session: Session) -> None:
     with connection.lock:
         if not core.move(ADMITTED):
             return
-        core.strand = Strand(connection)        # middleware may be at work on the other
+        core.strand = Strand(connection)        # middleware may be at work on the other, and in its context
+        if core.context is not None:
+            core.context = core.context.copy()
     with recovery.order:
-        home.rooms.join(socket.id, session.rooms)
-        rooms = home.rooms.admit(socket.id)
-        if rooms is None:
-            return
-        recovery.enter(socket, seat)
-        seat.session = None
-        # in one piece: a client keeps events that come before CONNECT, but their offsets only when CONNECT has come
-        parcels = [*recovery.missed(session), _parcel_of_reply(socket)]
+        if seat.has_left:
+            return                              # and its id may be another socket's by now
+        if recovery.has_lost(session):
+            recovery.begin_anew(socket, session, new_id())      # middleware took too long
         is_free = _open(socket)
-        if is_free is not None:
-            connection.send_parcel(Batch(parcels), WhenFull.CLOSE)
+        if is_free is None:
+            return
+        seat.session = None
+        if seat.is_recovered:
+            # its tasks wait until the old socket has been told of its end
+            is_free = recovery.follow(session.former, core.strand)
+            home.rooms.join(socket.id, session.rooms)
+        # in one piece: a client keeps events that come before CONNECT, but their offsets only when CONNECT has come
+        connection.send_parcel(Batch([*recovery.missed(session), _parcel_of_reply(socket)]), WhenFull.CLOSE)
+        rooms = home.rooms.admit(socket.id)     # after that: questions to many do not wait for the order
+        recovery.enter(socket, seat)
+    assert rooms is not None
     _tell_rooms(socket, rooms)
-    if is_free is not None:
-        _tell_connected(socket)
-        # its tasks wait until the old socket has been told of its end
-        if session.strand.put(_go_on, core, None):
-            driver.run(session.strand)
-
-
-def _go_on(core: Core, nothing: None) -> None:
-    core.home.site.driver.run(core.strand)
+    _tell_connected(socket)
+    if is_free:
+        driver.run(core.strand)
 
 
 def _parcel_of_reply(socket: Socket) -> Parcel:

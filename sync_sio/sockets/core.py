@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from contextvars import Context, ContextVar
 from enum import Enum
+from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 from ..drivers.base import Timer
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from .demux import Demux
     from .namespace import Namespace
     from .recovery import Seat
+
+
+def new_id() -> str:
+    """Return 20 characters. Not the engine's id, which is a secret between it and the client."""
+    return urlsafe_b64encode(urandom(15)).decode()
 
 
 class State(Enum):

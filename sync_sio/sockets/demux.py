@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from functools import partial
-from os import urandom
 from typing import Any, Final, Protocol
 
 from ..drivers.base import Timer
@@ -21,8 +19,7 @@ from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_conc
 from .handlers import Own
 from .leaving import leave
 from .namespace import Namespace
-from .recovery import Seat
-from .returning import session_of
+from .returning import enter
 from .site import Site
 from .socket import Socket
 
@@ -191,16 +188,9 @@ class Demux:
     def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False) -> bool:
         """Make the socket, and admit it. False: the namespace has just been let go."""
         connection, name = self._connection, home.name
-        session = None
         core = Core(home, self, connection, packet.data)
-        if home.recovery is not None and connection.protocol == 4:
-            session = session_of(home.recovery, packet.data or {})
-            core.seat = Seat(_new_id()) if session is None else session.seat
-        if session is not None:
-            core.data = session.data
-        socket = Socket(_new_id() if session is None else session.sid, core)
-        sid = socket.id
-        if not home.rooms.enter(sid, socket):
+        socket = enter(core)
+        if socket is None:
             return False
         with connection.lock:
             is_wanted = not self._is_closed
@@ -217,12 +207,7 @@ class Demux:
         if is_wanted:
             admit(socket)
         else:                               # the connection was closed, or the client thought better of it, meanwhile
-            home.rooms.remove(sid)
-            if session is not None and home.recovery is not None:
-                with home.recovery.order:
-                    home.recovery.keep(session)
-            if home.parent is not None:
-                home.parent.child_left(home)
+            leave(socket, "transport close")
         return True
 
     def _refuse(self, name: str, why: dict[str, str]) -> None:
@@ -341,8 +326,3 @@ class Demux:
 
 def _ask(demux: Demux, packet: Packet) -> None:
     demux._places.make(packet.namespace, packet.data or {}, demux._connection.request, partial(demux._answered, packet))
-
-
-def _new_id() -> str:
-    """Return 20 characters. Not the engine's id, which is a secret between it and the client."""
-    return urlsafe_b64encode(urandom(15)).decode()

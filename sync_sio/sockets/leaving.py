@@ -42,7 +42,7 @@ def leave(
     if not is_ours:
         site.told(socket.id)
         return None
-    leave_rooms(socket, before is CONNECTED, is_refusal)
+    leave_rooms(socket, before is CONNECTED)
     core.client.forget(socket)
     if core.home.parent is not None:
         core.home.parent.child_left(core.home)
@@ -68,8 +68,8 @@ def leave(
     return before
 
 
-def leave_rooms(socket: Socket, was_connected: bool, is_refusal: bool = False) -> None:
-    """Take a socket out of its rooms, and remember it if it may come back. Idempotent."""
+def leave_rooms(socket: Socket, was_connected: bool) -> None:
+    """Take a socket out of its rooms, and remember it if it may come back. Idempotent with recovery."""
     core = socket._core
     home, seat = core.home, core.seat
     recovery = home.recovery
@@ -79,13 +79,14 @@ def leave_rooms(socket: Socket, was_connected: bool, is_refusal: bool = False) -
     with recovery.order:
         if seat.has_left:
             return                  # somebody else was quicker, and the id may be another socket's by now
-        recovery.depart(socket, seat)
         core.past_rooms = home.rooms.remove(socket.id)
-        if was_connected and core.reason in RECOVERABLE:
-            now = home.site.driver.now()
-            recovery.keep(Session(socket.id, seat, core.past_rooms or frozenset(), core.data, core.strand, now))
-        elif seat.session is not None and not is_refusal:
+        recovery.depart(socket, seat)
+        if core.reason not in RECOVERABLE:
+            return
+        if seat.session is not None:
             recovery.keep(seat.session)         # it was to get that back, and did not live to see it
+        elif was_connected:
+            recovery.keep(Session(socket.id, seat, core.past_rooms or frozenset(), socket.data, home.site.driver.now()))
 
 
 def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:
@@ -104,12 +105,17 @@ def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:
 def _tell(socket: Socket, why: tuple[str, object]) -> None:
     """Run the handlers of the end (a task of the strand): once, as leaving happens once."""
     core = socket._core
+    site, recovery = core.home.site, core.home.recovery
     core.is_deaf = True
     try:
         context_of(socket).run(_fire_both, socket, why)
     finally:
         core.clear()
-        core.home.site.told(socket.id)
+        site.told(socket.id)
+        if recovery is not None and core.seat is not None:
+            successor = recovery.told(core.seat)
+            if successor is not None:
+                site.driver.run(successor)
 
 
 def _fire_both(socket: Socket, why: tuple[str, object]) -> None:

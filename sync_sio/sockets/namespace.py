@@ -147,8 +147,8 @@ class Namespace(Registrations, Broadcaster):
         """The same, with an offset, for those who may come back and ask for what they missed."""
         data = packet.data
         number = 0
-        if not flags.volatile or (len(data) > 1 and isinstance(data[-1], str)):
-            # clients take the last argument for the offset whenever it is a str, of a volatile event too
+        if not flags.volatile or isinstance(data[-1], str):
+            # clients take what is last for the offset whenever it is a str, of a volatile event too, and be it its name
             number, offset = recovery.draw()
             data = [*data, offset]
         parcel = self.site.parcel(Packet(packet.type, self.name, data), flags.compress)

@@ -54,6 +54,10 @@ class Seat:
     has_left: bool = False
     session: Session | None = None
     """What it is to get back, until it has got it."""
+    is_told: bool = False
+    """The handlers of its end have run."""
+    successor: Strand | None = None
+    """The strand of the socket that continues it, which waits for that."""
 
 
 @dataclass(slots=True)
@@ -63,11 +67,14 @@ class Session:
     sid: str
     seat: Seat
     rooms: frozenset[str]
-    data: dict[str, Any] | None
-    strand: Strand
-    """Where its end is told. Whoever continues it is told of after that."""
+    data: dict[str, Any]
     left_at: float
     left_position: int = 0
+    former: Seat = field(init=False)
+    """Of the socket that has left; `seat` is the one of whoever comes back."""
+
+    def __post_init__(self) -> None:
+        self.former = self.seat
 
 
 @dataclass(slots=True)
@@ -165,19 +172,36 @@ class Recovery:
     # -- who comes back ----------------------------------------------------------------------------------------------------
 
     def take(self, pid: str, offset: object) -> Session | None:
-        """Return the session of one who comes back; it is used up. None: there is none, or something is lost that it has missed."""
-        with self.order:
-            session = self._sessions.pop(pid, None)
-            if session is None or self._driver.now() - session.left_at > self.options.max_disconnection_duration:
-                return None
-            position = self._seen_up_to(session, offset)
-            if position is None:
-                return None
-            if position < self._log.first and self._log.dropped_at > session.left_at - self._grace:
-                return None
-            session.seat = Seat(pid, position, is_recovered=True, session=session)
-            missed = sum(parcel.size for parcel in self.missed(session))
-            return session if missed <= self._max_missed_bytes else None
+        """Return the session of one who comes back; it is used up (order held).
+
+        None: there is none, or something is lost that it has missed.
+        """
+        session = self._sessions.pop(pid, None)
+        if session is None or self._driver.now() - session.left_at > self.options.max_disconnection_duration:
+            return None
+        position = self._seen_up_to(session, offset)
+        if position is None:
+            return None
+        session.seat = Seat(pid, position, is_recovered=True, session=session)
+        if self.has_lost(session):
+            return None
+        missed = sum(parcel.size for parcel in self.missed(session))
+        return session if missed <= self._max_missed_bytes else None
+
+    def claim(self, socket: Socket, seat: Seat) -> None:
+        """This socket is to get the session of its seat (order held). If its client tries again before, it is a ghost."""
+        self._here[seat.pid] = socket
+
+    def begin_anew(self, socket: Socket, session: Session, pid: str) -> None:
+        """Let the socket have a session of its own (order held), as this one cannot be had any more."""
+        seat = session.seat
+        del self._here[seat.pid]
+        seat.pid, seat.position, seat.is_recovered = pid, self._log.end, False
+        self._here[pid] = socket
+
+    def has_lost(self, session: Session) -> bool:
+        """Tell whether something is not kept any more that this client may have missed (order held)."""
+        return session.seat.position < self._log.first and self._log.dropped_at > session.left_at - self._grace
 
     def missed(self, session: Session) -> Iterator[Parcel]:
         """Yield what was noted for one who comes back and has not seen it (order held)."""
@@ -185,6 +209,19 @@ class Recovery:
         for note in islice(log.notes, max(0, session.seat.position - log.first), None):
             if note.parcel is not None and _is_for(note.target, session.rooms):
                 yield note.parcel
+
+    def follow(self, former: Seat, strand: Strand) -> bool:
+        """Continue a socket on another strand (order held). True: its end has been told; else `told` returns the strand."""
+        if not former.is_told:
+            former.successor = strand
+        return former.is_told
+
+    def told(self, seat: Seat) -> Strand | None:
+        """The end of a socket has been told. Returns the strand that has waited for that, and must be run."""
+        with self.order:
+            seat.is_told = True
+            successor, seat.successor = seat.successor, None
+        return successor
 
     def _seen_up_to(self, session: Session, offset: object) -> int | None:
         """Return the position up to which a client has seen what was for it. None: it cannot be told."""
@@ -249,7 +286,7 @@ class Recovery:
         with self.order:
             timer, self._timer = self._timer, None
             self._sessions.clear()
-            self._log = _Log(first=self._log.end)
+            self._log = _Log(first=self._log.end, dropped_at=self._driver.now())
         if timer is not None:
             timer.cancel()
 

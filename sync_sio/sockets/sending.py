@@ -10,7 +10,7 @@ from ..errors import AckTimeout, Disconnected, SyncSioError
 from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Callback, Pending, as_result
 from .broadcast import Flags, check_seconds
-from .core import ADMITTED, CONNECTED, GONE, PENDING, on_strand_of
+from .core import ADMITTED, CONNECTED, GONE, PENDING, Core, on_strand_of
 from .dispatch import call_back
 from .handlers import EventName, check_emitted, check_function
 from .observers import tell_outgoing
@@ -34,11 +34,19 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
             # noted for its own room, whether it is here or may come back
             home.deliver(packet, Target(frozenset((socket.id,))), flags)
     elif core.state is not GONE:
-        parcel = home.site.parcel(packet, flags.compress)
+        parcel = home.site.parcel(_with_blank(packet, core), flags.compress)
         for probe in home.site.probes:
             probe.event_sent((socket,), packet, parcel)
         if core.connection.send_parcel(parcel, DROP if flags.volatile else WAIT) and core.any_outgoing:
             tell_outgoing((socket,), packet.data)
+
+
+def _with_blank(packet: Packet, core: Core) -> Packet:
+    """Return a packet that goes out before CONNECT, with recovery, so that its client takes no str at its end for an offset."""
+    recovery = core.home.recovery
+    if recovery is None or core.seat is None or not isinstance(packet.data[-1], str):
+        return packet
+    return Packet(packet.type, packet.namespace, [*packet.data, recovery.draw()[1]])
 
 
 def ask_for(socket: Socket, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any], flags: Flags) -> None:

@@ -66,7 +66,8 @@ class Site:
         self.max_namespaces = options.max_namespaces
         self.cleans_up = options.cleanup_empty_child_namespaces
         self.recovery = RecoveryOptions.of(options.connection_state_recovery)
-        self.grace = options.ping_interval + options.ping_timeout
+        # from a ping whose pong came at the last moment to the one that was not answered; who says something else has twice as long
+        self.grace = options.ping_interval + 4 * options.ping_timeout
         self.max_missed_bytes = options.max_buffered_bytes // 2
         self.logger = logger
         self.rules_habit = Habit()          # of the functions of dynamic namespaces

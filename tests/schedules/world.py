@@ -88,7 +88,7 @@ def repeatable(driver: InterleaveDriver) -> Iterator[None]:
     for registration in ("_close_at_exit", "_reset_after_fork"):
         replace(sys.modules["sync_sio.engine.server"], registration, lambda server: None)
     replace(sys.modules["sync_sio.wsgi.compression"], "SLICE", 40)
-    replace(sys.modules["sync_sio.sockets.demux"], "urandom", driver.schedule.random.randbytes)
+    replace(sys.modules["sync_sio.sockets.core"], "urandom", driver.schedule.random.randbytes)
     replace(Socket, "__hash__", lambda socket: zlib.crc32(socket.id.encode()))      # sets of sockets are iterated over
     locks.breaches.clear()
     try:
@@ -210,10 +210,10 @@ def check_empty(connection: Connection) -> None:
     assert not any(counts.values()), f"{connection!r} still has {counts}"
 
 
-def run(driver: InterleaveDriver, scenario: Callable[[World], None], **options: Any) -> None:
+def run(driver: InterleaveDriver, scenario: Callable[[Any], None], make: Callable[..., World] | None = None, **options: Any) -> None:
     """Build a world, run a scenario in it, end it, and check what must hold whatever happened."""
     with complaints(driver) as heard, repeatable(driver):
-        world = World(driver, **options)
+        world = (make or World)(driver, **options)
         try:
             scenario(world)
             world.end()

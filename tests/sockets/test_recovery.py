@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -427,3 +428,102 @@ def test_impossible_settings_raise_and_are_named(option: Any, error: type[Except
     with pytest.raises(error, match=says):
         Server(connection_state_recovery=option)
     assert Server(connection_state_recovery={}).options.connection_state_recovery == {}
+
+
+def test_an_event_without_arguments_or_before_connect_does_not_confuse_the_client() -> None:
+    world = recovering()
+    world.main.use(lambda socket: socket.emit("from middleware", "a text at the end"))
+    person = Person(world)
+    assert person.got[0][:2] == ["from middleware", "a text at the end"]
+    world.main.emit("a")
+    world.main.volatile.emit("v")
+    person.read()
+    assert person.offset is not None and person.offset != "v"
+    person.lose()
+    world.main.emit("b")
+    assert person.connect() and person.got[1:] == [["a"], ["v"], ["b"]]
+    end(world)
+
+
+def test_what_is_no_longer_kept_when_slow_middleware_goes_on_makes_it_a_new_client() -> None:
+    world = recovering(skip_middlewares=False, max_packets=10)
+    nexts: list[Any] = []
+    person = Person(world)
+    person.socket.join("room")
+    world.main.use(lambda socket, next: nexts.append(next))
+    person.lose()
+    world.main.emit("missed")
+    client = world.client()
+    client.say(f'0{{"pid":"{person.pid}"}}')
+    for number in range(10):
+        world.main.emit("n", number)
+    nexts.pop()()
+    world.driver.work()
+    (reply,) = client.said()
+    assert json.loads(reply[1:])["pid"] != person.pid
+    (socket,) = world.main
+    assert not socket.recovered and socket.connected and socket.rooms == {socket.id}
+    world.main.emit("later")
+    assert len(client.said()) == 1
+    end(world)
+
+
+def test_a_client_that_gives_up_an_attempt_that_waits_for_middleware_is_recovered_by_the_next() -> None:
+    world = recovering(skip_middlewares=False)
+    nexts: list[Any] = []
+    person = Person(world)
+    world.main.use(lambda socket, next: nexts.append(next))
+    person.lose()
+    world.main.emit("missed")
+    first, second = world.client(), world.client()
+    first.say(f'0{{"pid":"{person.pid}"}}')
+    second.say(f'0{{"pid":"{person.pid}"}}')
+    assert not first.is_open
+    for next in nexts:
+        next()
+    world.driver.work()
+    assert first.said() == []
+    missed, reply = second.said()
+    assert missed.startswith('2["missed"') and json.loads(reply[1:])["pid"] == person.pid
+    end(world)
+
+
+def test_middleware_and_handlers_of_one_who_comes_back_share_a_context() -> None:
+    world = recovering(skip_middlewares=False)
+    user: ContextVar[str] = ContextVar("user")
+    seen: list[str] = []
+    world.main.use(lambda socket: user.set("Ada") and None)
+    world.main.on("connection", lambda socket: seen.append(user.get()))
+    person = Person(world)
+    person.lose()
+    assert person.connect()
+    assert seen == ["Ada", "Ada"]
+    end(world)
+
+
+def test_the_old_socket_of_one_who_is_back_changes_nothing(world: World) -> None:
+    rooms: list[Any] = []
+    person = Person(world)
+    old = person.socket
+    old.join("room")
+    old.on("disconnecting", lambda: rooms.append(old.rooms))
+    old.on("disconnect", lambda: old.data.update(last=1))
+    person.lose()
+    assert person.connect()
+    old.join("late")
+    old.leave("room")
+    assert rooms == [{person.id, "room"}] and old.rooms == set()
+    assert person.socket.rooms == {person.id, "room"} and person.socket.data == {"last": 1}
+
+
+def test_who_takes_leave_while_its_middleware_runs_has_used_its_session_up() -> None:
+    world = recovering(skip_middlewares=False)
+    nexts: list[Any] = []
+    person = Person(world)
+    world.main.use(lambda socket, next: nexts.append(next))
+    person.lose()
+    client = world.client()
+    client.say(f'0{{"pid":"{person.pid}"}}', "1")
+    recovery = world.main.recovery
+    assert recovery is not None and not recovery.has_sessions
+    end(world)
