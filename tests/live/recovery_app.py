@@ -51,6 +51,26 @@ def remember(socket: Any, name: str, value: Any) -> None:
     socket.data[name] = value
 
 
+def when_gone(socket: Any, *args: Any) -> None:
+    """Emit this once its client has gone."""
+    socket.on("disconnect", lambda: io.of(socket.namespace.name).to("told later").emit("missed", *args))
+    socket.join("told later")
+
+
+def confuse(socket: Any) -> None:
+    """Send what ends in a str, and is not sent again, after what would be."""
+    socket.emit("kept")
+    socket.volatile.emit("v", "a volatile text")
+    socket.volatile.emit("v")
+    socket.emit("question", "a text", ack=lambda *args: None)
+
+
+for name in ("/", "/other"):
+    for function in (when_gone, confuse):
+        io.of(name).event(function)
+io.of("/other").event("state", state)
+
+
 @io.event
 def leave(socket: Any) -> None:
     socket.disconnect()

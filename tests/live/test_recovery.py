@@ -56,3 +56,13 @@ def test_a_thousand_events_survive_cut_connections_once_and_in_order(url: str, n
     said = json.loads(done.stdout)
     assert said["rounds"] == ROUNDS
     assert said["returns"] >= ROUNDS // 2, "too few connections were cut in time for this to show anything"
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.usefixtures("npm_packages")
+def test_what_the_official_client_sees_of_recovery(url: str, node: Path, transport: str) -> None:
+    command = [str(node), str(HERE / "node" / "returning.mjs"), url, transport]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=tools.node_environ())
+    *results, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and all(result["ok"] for result in results), done.stdout + done.stderr
+    assert last == {"done": len(results)} and results
