@@ -110,6 +110,11 @@ class Core:
         self.past_rooms: frozenset[str] | None = None           # the rooms, for "disconnecting"
         self.timer: Timer | None = None
 
+    @property
+    def has_its_id(self) -> bool:
+        """Tell whether its id means this socket in the rooms, and cannot be the one of a socket that continues it."""
+        return self.seat is None or not self.seat.has_left
+
     def move(self, to: State) -> bool:
         """Change the state (`connection.lock` held). False: not from here, as somebody else was quicker."""
         if to not in _MOVES[self.state]:

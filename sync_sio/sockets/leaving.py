@@ -34,11 +34,12 @@ def leave(
     site.leaves(socket.id)      # before it is missing anywhere: `io.close` waits for who is here and for who is leaving
     with core.connection.lock:
         before = core.state
-        is_ours = not (is_refusal and before is CONNECTED) and core.move(GONE)
+        is_ours = before is not GONE and not (is_refusal and before is CONNECTED)
         if is_ours:
             core.reason = reason
             core.is_deaf = drop_events or before is not CONNECTED
             pending, timer = _let_go(core)
+            core.move(GONE)             # who sees that without the lock finds the reason
     if not is_ours:
         site.told(socket.id)
         return None

@@ -97,7 +97,7 @@ class Socket(Observed):
         """A snapshot of its rooms, with its own `id`; empty once `disconnecting` has been told."""
         core = self._core
         rooms = core.past_rooms
-        if rooms is None and (core.seat is None or not core.seat.has_left):     # else its id may be another socket's
+        if rooms is None and core.has_its_id:
             rooms = core.home.rooms.rooms_of(self.id)
         return set(rooms or ())
 
@@ -268,7 +268,7 @@ class Socket(Observed):
     def join(self, rooms: str | Iterable[str]) -> None:
         """Join one room or several. Once the client is gone this does nothing. Raises TypeError for what is no room."""
         home, names = self._core.home, room_names(rooms)
-        joined = home.rooms.join(self.id, names) if self._core.state is not GONE else ()
+        joined = home.rooms.join(self.id, names) if self._core.has_its_id else ()
         for probe in home.site.probes:
             for room in joined:
                 probe.room_joined(home, room, self.id)
@@ -277,7 +277,7 @@ class Socket(Observed):
         """Leave a room; one that it is not in is ignored, and so is its own."""
         home = self._core.home
         for name in room_names(room):
-            if self._core.state is not GONE and home.rooms.leave(self.id, name):
+            if self._core.has_its_id and home.rooms.leave(self.id, name):
                 for probe in home.site.probes:
                     probe.room_left(home, name, self.id)
 
