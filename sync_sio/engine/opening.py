@@ -30,28 +30,11 @@ _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def open_session(server: EngineServer, request: Request, cors: HeaderList) -> Answer:
-    refusal = (
-        check_handshake(request) or _ask_application(server, request) or check_protocol(request) or check_upgrade(request)
-    )
-    if refusal is not None:
-        return refuse(server, request, refusal, cors)
-    sid = _new_id(server, request)
-    if isinstance(sid, Refusal):
-        return refuse(server, request, sid, cors)
-    # what a trusted proxy states is what the application shall see, as with any other proxy middleware
-    environ = {**request.environ, "wsgi.url_scheme": request.scheme}
-    connection = Connection(server, sid, compact(environ), request.remote_address)
-    connection.transport = PollingTransport(connection)
-    connection.receiver = server.receiver(connection)
-    if not server.register(connection):
-        connection.discard()
-        if server.is_closed:
-            return busy(cors)
-        if sid in server.connections and server.generate_id is not None:
-            logger.warning("generate_id returned %r, which is taken: ids must be unique", sid)
-            return refuse(server, request, bad_request("ID_GENERATION_ERROR"), cors)
-        server.notices.warn("max_connections", "max_connections=%d are there: refusing more", server.options.max_connections)
+    connection = begin_session(server, request)
+    if connection is None:
         return busy(cors)
+    if isinstance(connection, Refusal):
+        return refuse(server, request, connection, cors)
     try:
         if request.is_upgrade:
             return open_websocket(server, request, connection, _first_parcels(server, connection, []), cors)
@@ -59,6 +42,32 @@ def open_session(server: EngineServer, request: Request, cors: HeaderList) -> An
     except Exception:
         connection.discard()                # if it has not begun: nobody knows of it, and no heartbeat would find it
         raise
+
+
+def begin_session(server: EngineServer, request: Request) -> Connection | Refusal | None:
+    """Judge a request that wants a session, and register the connection, which has to be opened. None: there is no room for more."""
+    refusal = (
+        check_handshake(request) or _ask_application(server, request) or check_protocol(request) or check_upgrade(request)
+    )
+    if refusal is not None:
+        return refusal
+    sid = _new_id(server, request)
+    if isinstance(sid, Refusal):
+        return sid
+    # what a trusted proxy states is what the application shall see, as with any other proxy middleware
+    environ = {**request.environ, "wsgi.url_scheme": request.scheme}
+    connection = Connection(server, sid, compact(environ), request.remote_address)
+    connection.transport = PollingTransport(connection)
+    connection.receiver = server.receiver(connection)
+    if server.register(connection):
+        return connection
+    connection.discard()
+    if not server.is_closed and sid in server.connections and server.generate_id is not None:
+        logger.warning("generate_id returned %r, which is taken: ids must be unique", sid)
+        return bad_request("ID_GENERATION_ERROR")
+    if not server.is_closed:
+        server.notices.warn("max_connections", "max_connections=%d are there: refusing more", server.options.max_connections)
+    return None
 
 
 def _open_polling(server: EngineServer, request: Request, connection: Connection, cors: HeaderList) -> Answer:

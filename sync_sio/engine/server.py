@@ -187,6 +187,13 @@ class EngineServer:
             self.on_start()
         return self.driver
 
+    def run_on(self, driver: Driver) -> None:
+        """Run on this driver instead of one that fits what serves. Raises RuntimeError when it has started."""
+        with self._starting:
+            if self._has_started():
+                raise RuntimeError("the server has started already, so its runtime is settled: make a new one for each test")
+            self._given_driver = driver
+
     def _has_started(self) -> bool:
         return self.is_started              # another thread may have been first
 
