@@ -166,14 +166,12 @@ def test_no_more_turns_than_allowed_wait_at_a_time() -> None:
 
 
 def test_its_threads_end_with_it() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     rig = ManualRig(ManualDriver())
     client = Client(rig, echo).start()
     client.far.send(b"x")
     assert client.far.recv(1) == b"x"
-    assert threading.active_count() == before + 1
+    (thread,) = set(threading.enumerate()) - before
     rig.driver.stop(1)
-    for thread in threading.enumerate():
-        if thread.name == "sync_sio manual":
-            thread.join(5)
-    assert threading.active_count() == before
+    thread.join(5)
+    assert not thread.is_alive()
