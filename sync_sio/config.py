@@ -52,6 +52,7 @@ class EngineOptions:
     max_handlers: int | None = None
     ws_engine: Literal["native", "simple-websocket"] = "native"
     trusted_proxies: Sequence[str] = ()
+    allow_eio3: bool = False
 
     def __post_init__(self) -> None:
         _check_path(self.path)
@@ -59,7 +60,7 @@ class EngineOptions:
         _check_choice("ws_engine", self.ws_engine, ("native", "simple-websocket"))
         if isinstance(self.transports, str) or not self.transports or any(name not in _TRANSPORTS for name in self.transports):
             raise ValueError(f"transports={self.transports!r}: give one or both of {_TRANSPORTS}")
-        for name in ("add_trailing_slash", "allow_upgrades"):
+        for name in ("add_trailing_slash", "allow_upgrades", "allow_eio3"):
             _check_flag(name, getattr(self, name))
         for name in ("ping_interval", "ping_timeout", "upgrade_timeout", "send_timeout"):
             _check_seconds(name, getattr(self, name))

@@ -70,6 +70,7 @@ class Server(Broadcaster):
         send_timeout: seconds that `socket.emit` may wait then.
         max_handlers: handlers that run at once; None: 64 threads or 1000 greenlets.
         ws_engine: `"native"`, or `"simple-websocket"`: a thread per WebSocket on that library.
+        allow_eio3: whether Socket.IO v2 clients are served, which speak Engine.IO's third revision.
         trusted_proxies: addresses or networks whose `X-Forwarded-*` headers are believed; `"unix"`: whoever comes over a Unix socket.
 
     Raises:
@@ -116,6 +117,7 @@ class Server(Broadcaster):
         send_timeout: float = 20.0,
         max_handlers: int | None = None,
         ws_engine: Literal["native", "simple-websocket"] = "native",
+        allow_eio3: bool = False,
         trusted_proxies: Sequence[str] = (),
         _driver: Driver | None = None,
         _take: Callable[[Environ], Taken] = take,
@@ -158,6 +160,7 @@ class Server(Broadcaster):
             send_timeout=send_timeout,
             max_handlers=max_handlers,
             ws_engine=ws_engine,
+            allow_eio3=allow_eio3,
             trusted_proxies=trusted_proxies,
         )
         self._hub = Hub(self, self.options, _parser_of(self.options))

@@ -13,6 +13,7 @@ from ..types import HeaderList
 from ..wsgi.compression import HttpCompression, Packing
 
 TEXT: Final = ("Content-Type", "text/plain; charset=UTF-8")
+OCTETS: Final = ("Content-Type", "application/octet-stream")
 
 
 class Body(NamedTuple):
@@ -24,6 +25,7 @@ class Body(NamedTuple):
 
     data: bytes
     may_compress: bool = False
+    content_type: tuple[str, str] = TEXT
 
     @classmethod
     def of(cls, parcels: Iterable[Parcel]) -> Body:
@@ -54,7 +56,7 @@ class Reply:
         lines = with_vary(self.headers, "Accept-Encoding") if self._is_worth_it(body) else [*self.headers]
         if encoding is not None:
             lines.append(("Content-Encoding", encoding))
-        lines += (TEXT, ("Content-Length", str(len(data))))
+        lines += (body.content_type, ("Content-Length", str(len(data))))
         return lines
 
     def _is_worth_it(self, body: Body) -> bool:

@@ -15,10 +15,11 @@ that fails inside a broadcast, a ping time-out beside a close frame. Exactly one
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, ClassVar, Final, TypeVar, overload
 
 from ..drivers.base import Lock, Timer, Waiter
 from ..drivers.strand import Strand
+from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..types import Environ
 from .ends import QueueOverflow, slow_consumer, tell_operator
@@ -85,7 +86,10 @@ class Connection:
         "upgraded",
     )
 
-    protocol: Final = 4
+    decode_packet = staticmethod(decode_packet)
+    """Of a text message: type and data."""
+
+    protocol: ClassVar[int] = 4
     """The revision of Engine.IO that this client speaks."""
 
     def __init__(self, home: Home[Connection], sid: str, record: RequestRecord, remote_address: str) -> None:

@@ -19,7 +19,7 @@ PING: Final = Parcel.control(b"2")
 
 
 class Heartbeat:
-    """`lock` guards both queues and the timer; it is never held while something is sent."""
+    """`lock` guards the queues and the timer; it is never held while something is sent."""
 
     def __init__(self, driver: Driver, interval: float, timeout: float) -> None:
         self._driver = driver
@@ -29,12 +29,16 @@ class Heartbeat:
         self._lock = driver.lock()
         self._to_ping: dict[Connection, float] = {}
         self._awaited: dict[Connection, float] = {}
+        self._listened_to: dict[Connection, float] = {}
         self._timer: Timer | None = None
         self._next = 0.0
         self._last = -MAX_SPACING
 
     def opened(self, connection: Connection) -> None:
-        """From now on this one is pinged. Any thread."""
+        """From now on this one is pinged, or has to ping. Any thread."""
+        if connection.protocol != 4:
+            self.listen(connection)
+            return
         due = self._driver.now() + self._interval
         with self._lock:
             self._to_ping[connection] = due
@@ -51,19 +55,32 @@ class Heartbeat:
             self._to_ping[connection] = due
             self._arm(due)
 
+    def listen(self, connection: Connection) -> None:
+        """A client of the third revision has pinged, or come: it has an interval and a time-out for the next ping. Any thread."""
+        due = self._driver.now() + self._interval + self._timeout
+        connection.heard = connection.is_extended = False
+        with self._lock:
+            if connection.state is CLOSED:
+                return
+            self._awaited.pop(connection, None)
+            self._listened_to.pop(connection, None)
+            self._listened_to[connection] = due
+            self._arm(due)
+
     def forget(self, connection: Connection) -> None:
         """The connection has ended. Any thread."""
         with self._lock:
             self._to_ping.pop(connection, None)
             self._awaited.pop(connection, None)
+            self._listened_to.pop(connection, None)
             timer = None
-            if not self._to_ping and not self._awaited:
+            if not len(self):
                 timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
     def __len__(self) -> int:
-        return len(self._to_ping) + len(self._awaited)
+        return len(self._to_ping) + len(self._awaited) + len(self._listened_to)
 
     def stop(self) -> None:
         """Tick no more."""
@@ -87,7 +104,7 @@ class Heartbeat:
         with self._lock:
             self._timer = None
             self._last = now
-            late = _take_due(self._awaited, now)
+            late = _take_due(self._awaited, now) + _take_due(self._listened_to, now)
             due = _take_due(self._to_ping, now)
             for connection, when in due:
                 if connection.state is not CLOSED:
@@ -100,7 +117,7 @@ class Heartbeat:
         for connection, _ in late:
             self._judge(connection, now)
         with self._lock:
-            for queue in (self._awaited, self._to_ping):
+            for queue in (self._awaited, self._to_ping, self._listened_to):
                 for when in queue.values():
                     self._arm(when)
                     break
@@ -109,14 +126,14 @@ class Heartbeat:
         """The pong is overdue. A process that stood still must not drop everybody, so the client is read once more."""
         if connection.direct is not None and not connection.is_paused and connection.state is not CLOSED:
             connection.direct.on_readable()
-            if connection in self._to_ping:
+            if connection in self._to_ping or connection in self._listened_to:
                 return
         if connection.is_paused or (connection.heard and not connection.is_extended):
             # whom we do not read cannot answer; who has sent something else meanwhile gets one more chance
             connection.is_extended = not connection.is_paused
             with self._lock:
                 if connection.state is not CLOSED:
-                    self._awaited[connection] = now + self._timeout
+                    self._awaited[connection] = now + self._timeout     # of either revision: it is the next to be judged
         else:
             connection.abort("ping timeout")
 

@@ -13,6 +13,10 @@ C = TypeVar("C", contravariant=True)
 class Receiver(Protocol):
     """One connection's ear."""
 
+    def opened(self) -> None:
+        """The connection is open: what is sent now goes out. Called once, before anything else."""
+        ...
+
     def text(self, data: bytes) -> None:
         """Take the text of a message: UTF-8, checked. Raise ProtocolError to have the connection closed."""
         ...

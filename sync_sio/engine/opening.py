@@ -14,11 +14,12 @@ from ..types import HeaderList
 from ..wsgi.environ import Request, compact
 from ..wsgi.takeover import may_take
 from .accepting import check_upgrade, open_websocket
-from .bodies import Body
 from .connection import Connection
+from .forms import Form3, OldReceiver
 from .headers import cookie_lines, session_headers
+from .old_connection import OldConnection
 from .polling import PollingTransport
-from .requests import FORBIDDEN, Refusal, bad_request, check_handshake, check_protocol
+from .requests import FORBIDDEN, PROTOCOL, Refusal, bad_request, check_handshake, check_protocol
 from .responses import Answer, body_answer, busy, refuse, reply_to, tell_no_takeover
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def open_session(server: EngineServer, request: Request, cors: HeaderList) -> An
 def begin_session(server: EngineServer, request: Request) -> Connection | Refusal | None:
     """Judge a request that wants a session, and register the connection, which has to be opened. None: there is no room for more."""
     refusal = (
-        check_handshake(request) or _ask_application(server, request) or check_protocol(request) or check_upgrade(request)
+        check_handshake(request) or _ask_application(server, request) or check_protocol(request, server.options) or check_upgrade(request)
     )
     if refusal is not None:
         return refusal
@@ -56,9 +57,16 @@ def begin_session(server: EngineServer, request: Request) -> Connection | Refusa
         return sid
     # what a trusted proxy states is what the application shall see, as with any other proxy middleware
     environ = {**request.environ, "wsgi.url_scheme": request.scheme}
-    connection = Connection(server, sid, compact(environ), request.remote_address)
-    connection.transport = PollingTransport(connection)
-    connection.receiver = server.receiver(connection)
+    connection: Connection
+    if request.query.get("EIO") == PROTOCOL:
+        connection = Connection(server, sid, compact(environ), request.remote_address)
+        connection.transport = PollingTransport(connection)
+        connection.receiver = server.receiver(connection)
+    else:
+        connection = OldConnection(server, sid, compact(environ), request.remote_address)
+        connection.takes_bytes = "b64" not in request.query and "j" not in request.query
+        connection.transport = PollingTransport(connection, Form3(connection.takes_bytes, request.query.get("j")))
+        connection.receiver = OldReceiver(server.receiver(connection))
     if server.register(connection):
         return connection
     connection.discard()
@@ -79,10 +87,14 @@ def _open_polling(server: EngineServer, request: Request, connection: Connection
             upgrades = ["websocket"]
         else:
             tell_no_takeover(server, reason)
+    assert isinstance(connection.transport, PollingTransport)
+    form = connection.transport.form
     parcels = _first_parcels(server, connection, upgrades)
+    if connection.protocol == 3:
+        parcels = [parcel.for_revision_3 for parcel in parcels]
     headers = [*session_headers(server, request, cors, is_first=True), *cookie_lines(server, request, connection.id)]
     server.opened(connection)
-    return body_answer(server, reply_to(server, request, headers), Body.of(parcels))
+    return body_answer(server, reply_to(server, request, headers), form.body(parcels))
 
 
 def _first_parcels(server: EngineServer, connection: Connection, upgrades: list[str]) -> list[Parcel]:

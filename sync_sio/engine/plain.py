@@ -26,6 +26,8 @@ class PlainReceiver:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def opened(self) -> None: ...
+
     def text(self, data: bytes) -> None:
         self._connection.fire("message", bytes(data).decode(), size=len(data), may_register=True)
 

@@ -12,17 +12,14 @@ from typing import Final
 from ..drivers.base import Driver, Stream, Waiter
 from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
-from ..protocol.engineio.payload import decode_payload
 from ..protocol.http import response
 from ..wsgi.compression import Packing
 from .bodies import Body, Reply
 from .connection import Connection
 from .ends import slow_consumer
+from .forms import FORM_4, Form
 from .state import CLOSED, CLOSING, OPEN
 
-NOOP: Final = Body(b"6")
-GOODBYE: Final = Body(b"1")
-CLOSING_ANSWER: Final = Body(b"6\x1e1")
 SEND_TIMEOUT: Final = 30.0
 """Seconds that a client may take for an answer that did not fit into the kernel's buffer at once."""
 DISCARD_BYTES: Final = 65536
@@ -117,17 +114,18 @@ class PollingTransport:
     """The polling side of one connection. `ticket`, `is_posting` and `is_answering` are guarded by the connection's lock;
     `unsent` (bytes of answers that clients are slow to take) is the loop's."""
 
-    __slots__ = ("connection", "farewell", "is_answering", "is_posting", "ticket", "unsent")
+    __slots__ = ("connection", "farewell", "form", "is_answering", "is_posting", "ticket", "unsent")
 
     name: Final = "polling"
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, form: Form = FORM_4) -> None:
         self.connection = connection
+        self.form = form
         self.ticket: Ticket | None = None
         self.is_posting = False
         self.is_answering = False
         self.unsent = 0
-        self.farewell = GOODBYE
+        self.farewell = form.goodbye
 
     # -- GET ---------------------------------------------------------------------------------------------------------------
 
@@ -145,7 +143,7 @@ class PollingTransport:
             elif connection.outbox is not None:
                 return self._take()
             elif connection.state is CLOSING:
-                body = CLOSING_ANSWER
+                body = self.form.closing
                 connection._end(connection.reason, connection.description)
             else:
                 self.ticket = Ticket(self, reply)
@@ -186,7 +184,7 @@ class PollingTransport:
             body = waiter.value
             if body is None:
                 is_ours = connection.outbox is not None and connection.transport is self    # else it is the WebSocket's by now
-                body = self._take() if is_ours else NOOP
+                body = self._take() if is_ours else self.form.noop
         assert isinstance(body, Body)
         return body
 
@@ -220,7 +218,7 @@ class PollingTransport:
         connection = self.connection
         outbox = connection.outbox
         assert outbox is not None
-        body = Body.of(outbox.take_some())
+        body = self.form.body(outbox.take_some())
         if not outbox.parcels:
             connection.outbox = None
         connection.drained()
@@ -248,9 +246,9 @@ class PollingTransport:
                 return
             self.ticket = None
             if ticket.waiter is not None:
-                ticket.waiter.set(NOOP)
+                ticket.waiter.set(self.form.noop)
                 return
-        ticket.answer(NOOP)
+        ticket.answer(self.form.noop)
 
     def gone(self, ticket: Ticket) -> None:
         """The client hung up on a GET (phase one)."""
@@ -280,16 +278,16 @@ class PollingTransport:
         with self.connection.lock:
             self.is_posting = False
 
-    def feed(self, body: bytes) -> None:
+    def feed(self, body: bytes, content_type: str = "") -> None:
         """Deliver a payload, packet by packet, until the end of it or of the connection; then wait while too much waits for handlers."""
         connection = self.connection
         connection.heard = True
         try:
-            for kind, data in decode_payload(body):
+            for kind, data in self.form.packets(body, content_type):
                 if connection.state is not OPEN:
                     return
                 if kind == "1":
-                    self.farewell = NOOP
+                    self.farewell = self.form.noop
                 connection.receive(kind, data)
         except EnginePacketError as error:
             connection.end("parse error", error)

@@ -35,7 +35,8 @@ def poll(server: EngineServer, request: Request, polling: PollingTransport, cors
 def post(server: EngineServer, request: Request, polling: PollingTransport, cors: HeaderList) -> Answer:
     connection = polling.connection
     empty = [*cors, ("Content-Length", "0")]
-    if request.header("Content-Type") == "application/octet-stream":
+    content_type = request.header("Content-Type") or ""
+    if not polling.form.takes(content_type):
         connection.end("transport error", "invalid content")
         return Answer(400, empty)
     if not polling.begin_post():
@@ -43,7 +44,7 @@ def post(server: EngineServer, request: Request, polling: PollingTransport, cors
     try:
         body = request.read_body(server.options.max_http_buffer_size)
         headers = session_headers(server, request, cors)
-        polling.feed(body)
+        polling.feed(body, content_type)
     except PayloadTooLarge as error:
         server.notices.warn("max_http_buffer_size", "%s: raise max_http_buffer_size if such messages are wanted", error)
         return Answer(413, empty)

@@ -61,7 +61,7 @@ def check_session(request: Request, connection: Connection | None) -> Refusal | 
     """A request with a session id: do they belong together?"""
     if connection is None:
         return Refusal(SESSION_UNKNOWN, {"sid": request.query["sid"]})
-    if request.query.get("EIO") != PROTOCOL:
+    if (request.query.get("EIO") == PROTOCOL) != (connection.protocol == 4):
         return bad_request("PROTOCOL_MISMATCH", protocol=request.query.get("EIO"))
     transport = request.query["transport"]
     if request.is_upgrade:
@@ -81,8 +81,8 @@ def check_handshake(request: Request) -> Refusal | None:
     return None
 
 
-def check_protocol(request: Request) -> Refusal | None:
-    """A request that the application allows: does it speak our revision?"""
-    if request.query.get("EIO") != PROTOCOL:
+def check_protocol(request: Request, options: EngineOptions) -> Refusal | None:
+    """A request that the application allows: does it speak a revision that we do? Whatever is not the fourth is taken for the third."""
+    if request.query.get("EIO") != PROTOCOL and not options.allow_eio3:
         return Refusal(UNSUPPORTED_PROTOCOL, {"protocol": 3})
     return None

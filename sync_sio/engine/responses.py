@@ -72,7 +72,8 @@ def refuse(server: EngineServer, request: Request, refusal: Refusal, cors: Heade
     if refusal.code == UNSUPPORTED_PROTOCOL:
         server.notices.warn(
             f"EIO {request.header('User-Agent')}",
-            "refused a client that speaks EIO=%s, an old Socket.IO version; its User-Agent is %r: update the client to 3.x or 4.x",
+            "refused a client that speaks EIO=%s, an old Socket.IO version; its User-Agent is %r: update the client to 3.x or 4.x, or "
+            "set allow_eio3=True",
             request.query.get("EIO"),
             request.header("User-Agent"),
         )

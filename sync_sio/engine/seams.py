@@ -38,6 +38,10 @@ class Home(Protocol[C]):
 
     def pong(self, connection: C) -> None: ...
 
+    def pinged(self, connection: C) -> None:
+        """A client of the third revision has pinged us."""
+        ...
+
     def forget(self, connection: C) -> None: ...
 
 

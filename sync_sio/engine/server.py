@@ -258,6 +258,7 @@ class EngineServer:
         if connection.state is CLOSED:
             self.forget(connection)         # lost between the two
             return
+        connection.receiver.opened()
         if self.events.has("connection"):
             strand = connection.strand
             if strand.put(_call_connected, self, connection, self.habits["connection"]):
@@ -270,7 +271,14 @@ class EngineServer:
         return self.events.has("connection")
 
     def pong(self, connection: Connection) -> None:
-        self.heartbeat.pong(connection)
+        if connection.protocol == 4:
+            self.heartbeat.pong(connection)
+            connection.fire("heartbeat")
+        else:
+            connection.receive("3", b"")
+
+    def pinged(self, connection: Connection) -> None:
+        self.heartbeat.listen(connection)
         connection.fire("heartbeat")
 
     def forget(self, connection: Connection) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 from ..drivers.base import Driver, Waiter
 from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
-from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..types import Environ
 from .connection import Connection
@@ -174,7 +173,7 @@ class SimpleWebSocketTransport:
         connection = self.connection
         try:
             if isinstance(message, str):
-                connection.receive(*decode_packet(message.encode("utf-8", "surrogatepass")))
+                connection.receive(*connection.decode_packet(message.encode("utf-8", "surrogatepass")))
             else:
                 connection.receive("b", bytes(message))
         except EnginePacketError as error:

@@ -80,6 +80,8 @@ class Tap:
     def received(self, kind: str, data: bytes) -> None:
         """A packet came (phase one, no lock): Engine.IO's digit, or `"b"`, and its data."""
         connection = self._connection
+        if kind == "b" and connection.protocol == 3:
+            data = data[1:]                     # its type, which a message of the fourth revision does not bear
         packet = packet_of(kind, data)
         connection.fire("packet", packet, size=len(data))
         if packet.type == "message" and not connection.home.is_plain:

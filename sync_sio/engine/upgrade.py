@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from ..drivers.base import Timer
 from ..protocol.parcel import Parcel
 from .connection import Connection
-from .polling import GOODBYE, PollingTransport
+from .polling import PollingTransport
 from .seams import Candidate, DirectTransport, Transport
 from .state import CLOSED, CLOSING
 
@@ -127,7 +127,7 @@ class Upgrade:
                         connection.drained()
         self.stop()
         if is_done:
-            self.polling.release(GOODBYE)
+            self.polling.release(self.polling.form.goodbye)
             for probe in connection.home.probes:
                 probe.transport_changed(connection)
             connection.fire("upgrade", websocket)

@@ -12,7 +12,6 @@ from typing import Final
 from ..drivers.base import Driver, Stream
 from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
-from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..protocol.websocket.deflate import Deflate
 from ..protocol.websocket.frames import (
@@ -321,7 +320,7 @@ class WebSocketTransport:
 
     def _packet(self, payload: bytes) -> None:
         try:
-            kind, data = decode_packet(payload)
+            kind, data = self.connection.decode_packet(payload)
         except EnginePacketError as error:
             self.connection.abort("parse error", error)
         else:

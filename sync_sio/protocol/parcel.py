@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 
 from .engineio.payload import SEPARATOR
+from .engineio.payload3 import BINARY_TYPE
 from .websocket.frames import binary_frame, text_frame
 
 __all__ = ["PACKET_OVERHEAD", "Batch", "Parcel"]
@@ -29,7 +30,7 @@ class Parcel:
         may_compress: whether a connection that compresses may compress this one.
     """
 
-    __slots__ = ("_deflated", "_frames", "_payload", "attachments", "may_compress", "size", "text")
+    __slots__ = ("_deflated", "_frames", "_old", "_payload", "attachments", "may_compress", "size", "text")
 
     def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = (), may_compress: bool = True) -> None:
         self.text = text
@@ -38,6 +39,7 @@ class Parcel:
         self._frames: bytes | None = None
         self._deflated: tuple[object, bytes] | None = None
         self._payload: bytes | None = None
+        self._old: Parcel | None = None
         if attachments or text is None:
             self.size = len(text or b"") + sum(map(len, attachments)) + PACKET_OVERHEAD * (len(attachments) + 1)
         else:
@@ -93,6 +95,23 @@ class Parcel:
             payload = self._payload = SEPARATOR.join(packets)
         return payload
 
+    @property
+    def for_revision_3(self) -> Parcel:
+        """The same for clients of Engine.IO's third revision, whose binary messages begin with their type; shared by them."""
+        if not self.attachments:
+            return self
+        if self._old is None:
+            self._old = _OldParcel(self.text, tuple(BINARY_TYPE + each for each in self.attachments), self.may_compress)
+        return self._old
+
+    @property
+    def as_text(self) -> Parcel:
+        """The same for those of them that take no bytes: binary messages as base64 in text. Made anew each time."""
+        if not self.attachments:
+            return self
+        text = [] if self.text is None else [Parcel(self.text, (), self.may_compress)]
+        return Batch([*text, *(Parcel.control(b"b4" + b64encode(each)) for each in self.attachments)])
+
     def packets(self) -> Iterator[tuple[bool, bytes]]:
         """Yield what goes into each WebSocket message, and whether it is a binary one: for those that frame by themselves."""
         if self.text is not None:
@@ -104,6 +123,16 @@ class Parcel:
 
     def __repr__(self) -> str:
         return f"Parcel({self.text if self.text is not None else self._payload!r}, {len(self.attachments)} attachments)"
+
+
+class _OldParcel(Parcel):
+    """One for the third revision already."""
+
+    __slots__ = ()
+
+    @property
+    def for_revision_3(self) -> Parcel:
+        return self
 
 
 class Batch(Parcel):

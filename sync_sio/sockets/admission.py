@@ -172,6 +172,8 @@ def _continue(socket: Socket, seat: Seat, session: Session) -> None:
 def _parcel_of_reply(socket: Socket) -> Parcel:
     core = socket._core
     data = {"sid": socket.id} if core.seat is None else {"sid": socket.id, "pid": core.seat.pid}
+    if core.connection.protocol == 3:
+        return core.home.site.parcel(Packet(CONNECT, core.home.name))       # it knows its id already
     return core.home.site.parcel(Packet(CONNECT, core.home.name, data))
 
 
@@ -255,6 +257,8 @@ def _parcel_of_refusal(socket: Socket, refusal: ConnectRefused) -> Parcel:
     data: dict[str, object] = {"message": refusal.message}
     if refusal.data is not None:
         data["data"] = refusal.data
+    if socket._core.connection.protocol == 3:
+        return home.site.parcel(Packet(CONNECT_ERROR, home.name, refusal.message if refusal.data is None else refusal.data))
     return home.site.parcel(Packet(CONNECT_ERROR, home.name, data))
 
 

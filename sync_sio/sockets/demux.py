@@ -11,6 +11,7 @@ from ..drivers.strand import Strand
 from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
+from ..protocol.http import parse_query
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 from ..types import Environ
 from .admission import admit
@@ -79,6 +80,11 @@ class Demux:
         self._start_timer()
 
     # -- from the engine ---------------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The client is there. One of Engine.IO's third revision is in the main namespace without asking."""
+        if self._connection.protocol == 3:
+            self._connect(Packet(CONNECT, "/"), None)
 
     def text(self, data: bytes) -> None:
         """Take a message's text. Raises ProtocolError when the connection must be closed."""
@@ -165,6 +171,8 @@ class Demux:
             return True
 
     def _connect(self, packet: Packet, socket: Socket | None) -> None:
+        if self._connection.protocol == 3 and (packet.namespace.find("?") >= 0 or socket is not None):
+            packet, socket = self._old_connect(packet, socket)
         name = packet.namespace
         if (socket is not None and socket._core.state is not GONE) or (self._asked is not None and name in self._asked):
             raise ProtocolError(f"a second CONNECT to {name!r}")
@@ -184,6 +192,15 @@ class Demux:
                 self._asked = {}
             self._asked[name] = []
         self._ask(packet)
+
+    def _old_connect(self, packet: Packet, socket: Socket | None) -> tuple[Packet, Socket | None]:
+        """Take the query of a Socket.IO v2 client's CONNECT from the name, as its `auth`."""
+        name, _, query = packet.namespace.partition("?")
+        socket = self._main if name == "/" else self._other(name)
+        if socket is not None:
+            # its next socket would have the same id as the one that is leaving
+            raise ProtocolError(f"a second CONNECT to {name!r}")
+        return Packet(CONNECT, name, dict(parse_query(query))), None
 
     def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False) -> bool:
         """Make the socket, and admit it. False: the namespace has just been let go."""

@@ -20,7 +20,7 @@ def enter(core: Core) -> Socket | None:
         if socket is not None:
             return socket
         core.seat = Seat(new_id())
-    socket = Socket(new_id(), core)
+    socket = Socket(new_id() if core.connection.protocol == 4 else _old_id(core), core)
     return socket if home.rooms.enter(socket.id, socket) else None
 
 
@@ -51,3 +51,9 @@ def _return(recovery: Recovery, core: Core) -> Socket | None:
             recovery.claim(socket, session.seat)
             return socket
     return None
+
+
+def _old_id(core: Core) -> str:
+    """Return what a Socket.IO v2 client takes for its id: the engine's, after the namespace."""
+    sid = core.connection.id
+    return sid if core.home.name == "/" else f"{core.home.name}#{sid}"
