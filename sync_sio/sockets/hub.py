@@ -212,7 +212,7 @@ class Hub:
         Returns:
             False: `timeout` seconds are over, or this thread may not block.
         """
-        return not self.site.is_started or self.site.wait_until_told(on_strand_of.get(), timeout)
+        return not self.site.is_started or self.site.wait_until_told(timeout, besides=on_strand_of.get())
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the sockets and rooms of each namespace, in this process."""

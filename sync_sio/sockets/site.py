@@ -80,7 +80,7 @@ class Site:
         self.probes: tuple[Probe, ...] = ()
         self._warned: set[object] = set()
         self._leaving: Counter[str] = Counter()
-        self._all_told: list[tuple[Waiter, str]] = []
+        self._all_told: list[tuple[Waiter, str, str]] = []
 
     def start(self, driver: Driver) -> None:
         self.driver = driver
@@ -127,26 +127,33 @@ class Site:
             self._leaving[sid] -= 1
             if not self._leaving[sid]:
                 del self._leaving[sid]
-            done = [waiter for waiter, besides in self._all_told if not self._leaving.keys() - {besides}]
+            done = [waiter for waiter, only, besides in self._all_told if not self._awaited(only, besides)]
         for waiter in done:
             waiter.set()
 
-    def wait_until_told(self, besides: str, timeout: float) -> bool:
-        """Block until the `disconnect` handlers of all who have left have run, but for those of the caller's own socket.
+    def wait_until_told(self, timeout: float, *, only: str = "", besides: str = "") -> bool:
+        """Block until the `disconnect` handlers of all who have left have run.
+
+        Args:
+            only: a socket's id: no others are waited for.
+            besides: the id of the socket whose handler this is called from.
 
         Returns:
             False: `timeout` seconds are over, or this thread may not block.
         """
         with self.lock:
-            if not self._leaving.keys() - {besides}:
+            if not self._awaited(only, besides):
                 return True
             waiter = self.driver.waiter()
-            entry = (waiter, besides)
+            entry = (waiter, only, besides)
             self._all_told.append(entry)
         in_time = self.driver.may_wait() and waiter.wait(timeout)
         with self.lock:
             self._all_told.remove(entry)
         return in_time
+
+    def _awaited(self, only: str, besides: str) -> bool:
+        return only in self._leaving if only else bool(self._leaving.keys() - {besides})
 
     def audit(self) -> list[str]:
         with self.lock:

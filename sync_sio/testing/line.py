@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlencode
 
 from ..drivers.locks import allocate_lock
+from ..drivers.strand import Strand
 from ..engine.connection import Connection
 from ..engine.opening import begin_session
 from ..engine.requests import Refusal
 from ..engine.state import CLOSED, OPEN
 from ..errors import ProtocolError, RequestRefused
 from ..protocol.parcel import Parcel
+from ..protocol.websocket.frames import TOO_BIG, FrameError
 from ..types import Environ
 from ..wsgi.environ import Request
 
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from ..engine.server import EngineServer
 
 PING: Final = b"2"
-Message = tuple[bool, bytes]
 
 
 class Ear(Protocol):
@@ -67,7 +70,8 @@ class MemoryTransport:
     def may_close(self) -> bool:
         return self._connection.outbox is None
 
-    def read_again(self) -> None: ...
+    def read_again(self) -> None:
+        self._ear.wake()
 
     def on_readable(self) -> None: ...
 
@@ -78,62 +82,79 @@ class MemoryTransport:
 class Line:
     """One connection between a server and a client in its process. Any thread.
 
-    Messages of the client are read by whoever sends them, but by one thread at a time: who finds somebody reading leaves them to
-    it. `_token` is that right; it is held while the server sorts what came, which never blocks.
+    Messages of the client are read by whoever sends them, by one thread at a time: `_token` is that right, and no `Lock`, as the
+    connection's is taken under it. It is held while the server sorts what came, which runs no user code and never blocks.
+
+    Raises:
+        RequestRefused: the handshake was.
     """
 
     def __init__(self, engine: EngineServer, environ: Environ, ear: Ear) -> None:
-        driver = engine.start(environ)
+        self.driver = engine.start(environ)
         request = Request(environ, engine.options.trusted_proxies)
         if not engine.origins.may(request.origin, environ, request.host, request.stated_scheme):
             raise RequestRefused(f"the origin {request.origin!r} is refused: see cors_allowed_origins")
         connection = begin_session(engine, request)
         if connection is None:
-            raise RequestRefused("the server is closed, or max_connections are there")
+            limit = engine.options.max_connections
+            raise RequestRefused("the server is closed" if engine.is_closed else f"max_connections={limit} are there")
         if isinstance(connection, Refusal):
             raise RequestRefused(connection.text)
         self.connection = connection
-        self.driver = driver
         self.inbox: deque[Parcel] = deque()
-        self._outgoing: deque[Message] = deque()
+        self.count = 0
+        """Messages that the server has read."""
+        self._engine = engine
+        self._ear = ear
         self._token = allocate_lock()
-        transport = MemoryTransport(connection, self.inbox, ear)
+
+    def open(self) -> None:
+        """Let the server know of it. The ear must be ready."""
+        connection = self.connection
+        transport = MemoryTransport(connection, self.inbox, self._ear)
         with connection.lock:
             connection.transport = connection.direct = transport
-        engine.opened(connection)
+        self._engine.opened(connection)
 
     @property
-    def is_open(self) -> bool:
-        return self.connection.state is OPEN
+    def is_over(self) -> bool:
+        return self.connection.state is CLOSED
 
-    def pong(self) -> None:
-        """Answer a ping."""
-        self.connection.home.pong(self.connection)
+    @property
+    def is_paused(self) -> bool:
+        """Whether the client is not read now, as too much waits for its handlers."""
+        return self.connection.is_paused and self.connection.state is OPEN
 
-    def send(self, *messages: Message) -> None:
-        """Have the server read messages, each whether it is binary, and its bytes. Lost when the connection has ended."""
-        self._outgoing += messages
-        while self._outgoing and self._token.acquire(False):
-            try:
-                while self._outgoing:
-                    self._feed(*self._outgoing.popleft())
-            finally:
-                self._token.release()
+    @property
+    def strand(self) -> Strand | None:
+        """Where listeners of engine events run; None: there was none to call."""
+        return self.connection._strand
 
-    def _feed(self, is_binary: bool, data: bytes) -> None:
+    def send(self, *messages: tuple[str, bytes]) -> None:
+        """Have the server read packets: their type, `"b"` for a binary message, and data. Lost when the connection has ended."""
+        with self._token:
+            for kind, data in messages:
+                self._feed(kind, data)
+                self.count += kind != "3"
+
+    def _feed(self, kind: str, data: bytes) -> None:
         connection = self.connection
         if connection.state is not OPEN:
             return
         connection.heard = True
+        limit = connection.home.options.max_http_buffer_size
+        size = len(data) + (kind != "b")
+        if size > limit:
+            connection.abort("transport error", FrameError(TOO_BIG, f"a message of {size} bytes is over the limit of {limit}"), TOO_BIG)
+            return
         try:
-            connection.receive("b" if is_binary else "4", data)
+            connection.receive(kind, data)
         except ProtocolError as error:
             connection.close_for("forced close", error)
 
     def hang_up(self, reason: str) -> None:
         """End the connection from the client's side."""
-        if self.connection.state is not CLOSED:
-            self.connection.end(reason)
+        self.connection.end(reason)
 
 
 def environ_of(
@@ -156,6 +177,8 @@ def environ_of(
         "HTTP_SEC_WEBSOCKET_VERSION": "13",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,

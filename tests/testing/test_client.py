@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,10 +12,11 @@ from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, S
 from sync_sio.parsers import msgpack
 from sync_sio.testing import ManualTime, TestClient
 
+RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", "threads gevent manual").split()
 MakeServer = Callable[..., Server]
 
 
-@pytest.fixture(params=["threads", "gevent", "manual"])
+@pytest.fixture(params=RUNTIMES)
 def make(request: pytest.FixtureRequest) -> Iterator[MakeServer]:
     """Servers on each runtime; nothing may be left of their clients."""
     made: list[Server] = []
@@ -258,39 +259,202 @@ def test_recovery_gives_back_what_was_missed(make: MakeServer) -> None:
     client.disconnect()
 
 
-def test_clients_may_be_used_from_many_threads_at_once(make: MakeServer, request: pytest.FixtureRequest) -> None:
-    io = make()
-    io.event("echo", lambda socket, *args: args)
-    if "manual" in request.node.name:
-        return                              # that runtime has one thread
-    with TestClient(io) as client:
-        problems: list[BaseException] = []
-
-        def work(thread: int) -> None:
-            try:
-                for number in range(50):
-                    assert client.call("echo", thread, number, b"x") == (thread, number, b"x")
-            except BaseException as problem:
-                problems.append(problem)
-
-        if "gevent" in request.node.name:
-            import gevent
-
-            gevent.joinall([gevent.spawn(work, thread) for thread in range(4)])
-        else:
-            threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        assert problems == []
-
-
 def test_a_handler_that_does_not_end_is_told_by_settle(io: Server) -> None:
     io.event("slow", lambda socket: io.sleep(0.5))
     client = TestClient(io, timeout=0.05)
     client.emit("slow")
     with pytest.raises(TimeoutError, match=r"a handler has not come to its end within 0\.05 s"):
         client.settle()
+    client.timeout = 5
+    client.disconnect()
+
+
+def test_the_first_words_of_the_server_are_answered_too(make: MakeServer) -> None:
+    io = make()
+    answers: list[Any] = []
+
+    @io.on("connection")
+    def greet(socket: Any) -> None:
+        socket.emit("hello", 1)
+        answers.append(socket.call("who", timeout=5))
+
+    with TestClient(io, on={"who": lambda: "alice"}) as client:
+        client.settle()
+        assert answers == ["alice"]
+        assert client.received == [["hello", 1]]
+
+
+def test_what_was_sent_to_a_function_comes_in_order_and_before_settle_returns(io: Server) -> None:
+    @io.event
+    def burst(socket: Any) -> None:
+        for number in range(100):
+            socket.emit("number", number)
+
+    for _ in range(5):
+        got: list[int] = []
+        with TestClient(io) as client:
+            client.on("number", got.append)
+            client.emit("burst")
+            client.settle()
+            assert got == list(range(100))
+
+
+def test_settle_waits_for_a_conversation_until_both_rest(io: Server) -> None:
+    @io.event
+    def count(socket: Any, number: int) -> None:
+        socket.emit("count" if number < 20 else "done", number + 1)
+
+    with TestClient(io) as client:
+        client.on("count", lambda number: client.emit("count", number))
+        client.emit("count", 0)
+        client.settle()
+        assert client.received == [["done", 21]]
+
+
+def test_a_time_out_names_the_handler_that_failed(io: Server) -> None:
+    with TestClient(io) as client:
+        with pytest.raises(AckTimeout, match=r"'fail' within 0\.05 s; the server's handler of 'fail' has failed: ValueError") as caught:
+            client.call("fail", timeout=0.05)
+        assert isinstance(caught.value.__cause__, ValueError)
+        client.on("question", lambda: None)
+        with pytest.raises(TimeoutError, match=r"no event but what the functions of 'question' are given .*'fail' has failed"):
+            client.receive(timeout=0.05)
+
+
+def test_whoever_waits_hears_at_once_of_an_error_that_is_to_be_raised(io: Server) -> None:
+    with TestClient(io, raise_errors=True) as client:
+        with pytest.raises(ValueError, match="on purpose"):
+            client.call("fail", timeout=None)
+        client.on("welcome", lambda name: 1 / 0)
+        client.emit("hello", 1)
+        with pytest.raises(ZeroDivisionError):
+            client.receive(timeout=60)
+
+
+def test_errors_of_connection_and_disconnect_handlers_are_raised_too(make: MakeServer) -> None:
+    io = make()
+
+    @io.on("connection")
+    def connected(socket: Any) -> None:
+        raise ValueError("connection")
+
+    @io.event
+    def disconnect(socket: Any, reason: str) -> None:
+        raise ValueError("disconnect")
+
+    with pytest.raises(ValueError, match="disconnect"), TestClient(io, raise_errors=True) as client:
+        with TestClient(io), pytest.raises(ValueError, match="connection"):
+            client.settle()
+        client.settle()                     # the other client's errors are not its own
+
+
+def test_an_error_of_a_function_of_the_test_is_not_lost_at_the_end(io: Server) -> None:
+    with pytest.raises(ZeroDivisionError), TestClient(io) as client:
+        client.on("late", lambda: 1 / 0)
+        client.socket.emit("late")
+
+
+def test_the_disconnect_handlers_of_who_was_thrown_out_are_waited_for(make: MakeServer) -> None:
+    io = make()
+    told: list[str] = []
+
+    @io.event
+    def disconnect(socket: Any, reason: str) -> None:
+        io.sleep(0.02)
+        told.append(reason)
+
+    with TestClient(io) as client:
+        client.socket.disconnect(close=True)
+    assert told == ["server namespace disconnect"]
+
+
+def test_nothing_is_left_of_a_client_that_was_refused(make: MakeServer) -> None:
+    io = make()
+
+    @io.use
+    def refuse(socket: Any) -> None:
+        raise ConnectRefused("no")
+
+    before = len(io._hub.site.error_listeners)
+    with pytest.raises(ConnectRefused):
+        TestClient(io)
+    assert io.engine.clients_count == 0
+    assert len(io._hub.site.error_listeners) == before
+
+
+def test_middleware_that_does_not_come_to_its_end_is_a_time_out(make: MakeServer) -> None:
+    io = make()
+    io.use(lambda socket, go_on: None)
+    with pytest.raises(TimeoutError, match="is middleware still at work"):
+        TestClient(io, timeout=0.05)
+    assert io.engine.clients_count == 0
+
+
+def test_what_was_not_received_before_a_break_still_can_be(make: MakeServer) -> None:
+    io = make(connection_state_recovery=True)
+    with TestClient(io) as client:
+        io.emit("first", "text")
+        client.lose()
+        io.emit("second", "text")
+        client.connect()
+        assert client.recovered
+        assert client.received == [["first", "text"], ["second", "text"]]
+
+
+def test_a_message_over_the_limit_ends_the_connection(make: MakeServer, caplog: pytest.LogCaptureFixture) -> None:
+    io = make(max_http_buffer_size=1000)
+    told: list[Any] = []
+    io.event("disconnect", lambda socket, reason, description: told.append((reason, str(description))))
+    with TestClient(io) as client:
+        client.emit("echo", "x" * 2000)
+        assert not client.connected and client.reason == "transport close"
+    assert told[0][0] == "transport error" and "over the limit of 1000" in told[0][1]
+
+
+def test_what_is_no_packet_ends_the_client(io: Server) -> None:
+    with pytest.raises(Exception, match="x"), TestClient(io) as client:
+        client.socket.conn.send("x")
+        assert not client.connected and client.reason == "parse error"
+
+
+def test_what_cannot_be_encoded_is_refused_where_it_is_sent(io: Server) -> None:
+    with TestClient(io) as client:
+        with pytest.raises(TypeError):
+            client.call("echo", object())
+        with pytest.raises(TypeError, match="ack"):
+            client.emit("echo", ack="no function")  # type: ignore[arg-type]
+        assert client.call("echo", 1) == 1
+
+
+def test_clients_of_dynamic_namespaces_leave_nothing_behind(make: MakeServer) -> None:
+    io = make(cleanup_empty_child_namespaces=True)
+    io.of(lambda name, auth, environ: name.startswith("/room-")).event("echo", lambda socket, *args: args)
+    with TestClient(io, "room-1") as client:
+        assert client.call("echo", 1) == 1
+        client.socket.disconnect()
+        with pytest.raises(Disconnected, match="has no socket on the server"):
+            _ = client.socket
+    assert "/room-1" not in io._hub.namespaces
+
+
+def test_who_sends_more_than_is_handled_waits(make: MakeServer) -> None:
+    io = make()
+    seen: list[int] = []
+    io.event("count", lambda socket, number: seen.append(number))
+    with TestClient(io) as client:
+        for number in range(3000):          # over a thousand at once would end the connection
+            client.emit("count", number)
+        client.settle()
+        assert seen == list(range(3000))
+
+
+def test_a_handler_that_stands_still_ends_the_wait_of_who_sends(make: MakeServer) -> None:
+    io = make()
+    io.event("slow", lambda socket: io.sleep(0.3))
+    client = TestClient(io, timeout=0.05)
+    with pytest.raises(TimeoutError, match=r"'slow' was not sent: \d+ events of .* wait for their handlers"):
+        for _ in range(1000):
+            client.emit("slow")
+    client.socket.disconnect()              # which drops them
     client.timeout = 5
     client.disconnect()

@@ -18,4 +18,4 @@ def test_the_examples_pass(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, env={"PYTHONPATH": str(ROOT)})
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
-    assert count == 6
+    assert count == 7
