@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from ipaddress import ip_network
 from typing import Any, Literal
 
@@ -69,9 +70,10 @@ class EngineOptions:
         for name in ("max_connections", "max_handlers"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
-        for name in ("allow_request",):
-            if getattr(self, name) is not None and not callable(getattr(self, name)):
-                raise TypeError(f"{name}={getattr(self, name)!r}: a function of the environ is wanted, or None")
+        _check_function("allow_request", self.allow_request, "the environ")
+        for name in ("cookie", "cors_allowed_origins"):
+            if callable(getattr(self, name)):
+                _check_function(name, getattr(self, name), "the environ")
         if self.initial_packet is not None and not isinstance(self.initial_packet, str | bytes):
             raise TypeError(f"initial_packet={self.initial_packet!r}: a str or bytes is wanted, or None")
         if isinstance(self.trusted_proxies, str):
@@ -147,9 +149,9 @@ class ServerOptions(EngineOptions):
         _check_seconds("connect_timeout", self.connect_timeout)
         _check_count("max_attachments", self.max_attachments)
         _check_count("max_namespaces", self.max_namespaces)
+        _check_flag("cleanup_empty_child_namespaces", self.cleanup_empty_child_namespaces)
         RecoveryOptions.of(self.connection_state_recovery)
-        if self.json_default is not None and not callable(self.json_default):
-            raise TypeError(f"json_default={self.json_default!r}: a function of a value is wanted, or None")
+        _check_function("json_default", self.json_default, "a value")
 
 
 def refuse_unknown(kind: type[EngineOptions], unknown: Mapping[str, object]) -> None:
@@ -171,6 +173,13 @@ def _check_path(path: object) -> None:
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+
+
+def _check_function(name: str, value: object, of: str) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}={value!r}: a function of {of} is wanted, or None")
+    if iscoroutinefunction(value):
+        raise TypeError(f"{name}={value!r} is async; sync_sio is synchronous: write it with `def`, it may block")
 
 
 def _check_flag(name: str, value: object) -> None:

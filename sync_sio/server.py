@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import iscoroutinefunction
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -18,6 +20,7 @@ from .protocol.http import reason_phrase, with_vary
 from .protocol.socketio.packet import PacketParser
 from .protocol.socketio.parser import JsonParser
 from .sockets.broadcaster import Broadcaster
+from .sockets.handlers import check_function
 from .sockets.hub import Hub
 from .sockets.namespace import Namespace
 from .sockets.parents import ParentNamespace, Rule
@@ -233,6 +236,7 @@ class Server(Broadcaster):
         """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager."""
         from .wsgi.embedded import EmbeddedServer  # not for those who have a web server
 
+        _check_address(port, certfile, keyfile)
         driver = self.engine.start()
         kind: Literal["threads", "gevent"] = "gevent" if driver.name == "gevent" else "threads"
         http_server = EmbeddedServer(self, host, port, kind, certfile=certfile, keyfile=keyfile, backlog=backlog)
@@ -266,6 +270,7 @@ class Server(Broadcaster):
 
         Before this process serves, it is queued and starts when it does: in each process of a web server that forks.
         """
+        check_function(fn, "spawn")
         with self._lock:
             if not self.engine.is_started:
                 self._to_spawn.append((fn, args))
@@ -435,6 +440,18 @@ def _parser_of(options: ServerOptions) -> PacketParser:
     return Checked(options.parser, options.json_default)
 
 
+def _check_address(port: object, certfile: str | None, keyfile: str | None) -> None:
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"port={port!r}: a whole number is wanted")
+    if not 0 <= port < 65536:
+        raise ValueError(f"port={port!r}: a number from 0 to 65535 is wanted; 0 takes a free one")
+    if keyfile is not None and certfile is None:
+        raise ValueError(f"keyfile={keyfile!r} without a certfile: HTTPS needs both")
+    for name, file in (("certfile", certfile), ("keyfile", keyfile)):
+        if file is not None and not Path(file).is_file():
+            raise FileNotFoundError(f"{name}={file!r}: there is no such file")
+
+
 def _check_app(wsgi_app: object) -> None:
     if isinstance(wsgi_app, int | str) and not isinstance(wsgi_app, bool):
         raise TypeError(f"{wsgi_app!r} is no WSGI application; to serve on a port, call listen({wsgi_app!r}) on the server")
@@ -442,5 +459,7 @@ def _check_app(wsgi_app: object) -> None:
         raise TypeError("options are keyword arguments: Server(**options)")
     if wsgi_app is not None and not callable(wsgi_app):
         raise TypeError(f"{wsgi_app!r} is no WSGI application: a function of (environ, start_response) is wanted, or None")
+    if any(map(iscoroutinefunction, (wsgi_app, getattr(type(wsgi_app), "__call__", None)))):  # noqa: B004  # it is callable; is its __call__ async?
+        raise TypeError(f"{wsgi_app!r} is async, as ASGI applications are: a WSGI application is wanted")
 
 

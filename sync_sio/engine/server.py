@@ -18,6 +18,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
 from ..config import EngineOptions, refuse_unknown
@@ -81,8 +82,7 @@ class EngineServer:
         self.cookie = None if callable(_options.cookie) else Cookie.of(_options.cookie)
         self.compression = HttpCompression.of(_options.http_compression)
         self.deflate_options = DeflateOptions.of(_options.per_message_deflate)
-        self.generate_id: Callable[[Environ], str] | None = None
-        """`f(environ) -> str`: session ids of your own, URL-safe and unique. None: 20 random characters."""
+        self._generate_id: Callable[[Environ], str] | None = None
         self.connections: dict[str, Connection] = {}
         self.habits: Mapping[str, Habit] = {name: Habit() for name in ("connection", *EVENTS)}
         self.lingering: set[Watched] = set()
@@ -108,6 +108,19 @@ class EngineServer:
         _reset_after_fork(self)
 
     # -- users' side -------------------------------------------------------------------------------------------------------
+
+    @property
+    def generate_id(self) -> Callable[[Environ], str] | None:
+        """`f(environ) -> str` for session ids of your own, URL-safe and unique. None gives 20 random characters."""
+        return self._generate_id
+
+    @generate_id.setter
+    def generate_id(self, fn: Callable[[Environ], str] | None) -> None:
+        if fn is not None and not callable(fn):
+            raise TypeError(f"generate_id = {fn!r}: a function of the environ is wanted, or None")
+        if iscoroutinefunction(fn):
+            raise TypeError(f"generate_id = {fn!r} is async; sync_sio is synchronous: write it with `def`, it may block")
+        self._generate_id = fn
 
     @property
     def clients_count(self) -> int:

@@ -194,6 +194,8 @@ def _normal(origin: str) -> str:
 
 
 def _tokens(option: str, values: Iterable[object]) -> list[str]:
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{option} is {values!r}; give a list like ['GET', 'POST']")
     if isinstance(values, str):
         values = [value.strip() for value in values.split(",")]
     names = []

@@ -100,7 +100,7 @@ class BroadcastOperator:
 
     def compress(self, compress: bool) -> BroadcastOperator:
         """Say whether connections that compress may compress it; they may unless told otherwise."""
-        return replace(self, _flags=replace(self._flags, compress=bool(compress)))
+        return replace(self, _flags=replace(self._flags, compress=check_flag(compress)))
 
     def timeout(self, seconds: float) -> BroadcastOperator:
         """Say in how many seconds acknowledgements must come."""
@@ -178,3 +178,10 @@ def check_seconds(seconds: object) -> float:
     if not 0 <= seconds < 10**9:
         raise ValueError(f"timeout({seconds!r}): a number of seconds from 0 on is wanted")
     return seconds
+
+
+def check_flag(compress: object) -> bool:
+    """Return whether to compress. Raises TypeError for what is neither True nor False."""
+    if not isinstance(compress, bool):
+        raise TypeError(f"compress({compress!r}): True or False is wanted")
+    return compress

@@ -126,6 +126,8 @@ class Registrations:
         if callable(name):
             name, fn = function_name(name), name
         if fn is None:
+            if name is not None:
+                check_name(name)
             return lambda function: self.event(function_name(function) if name is None else name, function, concurrent=concurrent)
         check_function(fn, f"event({name!r})")
         if name in ("connect", "connection"):

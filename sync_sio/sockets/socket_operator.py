@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .acks import DEFAULT_TIMEOUT, UNSET, Timeout
-from .broadcast import PLAIN, BroadcastOperator, Flags, check_seconds
+from .broadcast import PLAIN, BroadcastOperator, Flags, check_flag, check_seconds
 from .handlers import EventName
 from .sending import ask_for, call, send
 
@@ -32,7 +32,7 @@ class SocketOperator:
 
     def compress(self, compress: bool) -> SocketOperator:
         """Say whether it may be compressed, if the connection compresses; it may unless told otherwise."""
-        return replace(self, _flags=replace(self._flags, compress=bool(compress)))
+        return replace(self, _flags=replace(self._flags, compress=check_flag(compress)))
 
     def timeout(self, seconds: float) -> SocketOperator:
         """Say in how many seconds the acknowledgement must come.
