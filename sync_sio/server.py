@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .wsgi.embedded import EmbeddedServer
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Server(Broadcaster):
@@ -359,7 +360,7 @@ class Server(Broadcaster):
         """Handle an event of every socket of the main namespace: `@io.event`, `@io.event("name")`, or `io.event("name", fn)`."""
         return self.sockets.event(name, fn, concurrent=concurrent)
 
-    def register(self, handlers: object) -> Any:
+    def register(self, handlers: T) -> T:
         """Take an object's `on_…` methods, and those marked with `event`, as handlers of the main namespace."""
         return self.sockets.register(handlers)
 
