@@ -143,7 +143,7 @@ class Demux:
                 self._site.driver.run(core.strand)
         elif kind == ACK:
             if socket is None:
-                raise ProtocolError(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
+                raise self._violation(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
             if packet.id is not None:
                 answer(socket, packet.id, packet.data or [])
         elif kind == CONNECT:
@@ -152,10 +152,10 @@ class Demux:
             if socket is not None:
                 leave(socket, "client namespace disconnect")
             elif not self._withdraw(packet.namespace):
-                raise ProtocolError(f"a disconnect from {packet.namespace!r}, where this client is not connected")
+                raise self._violation(f"a disconnect from {packet.namespace!r}, where this client is not connected")
         else:
             assert kind == CONNECT_ERROR
-            raise ProtocolError("a CONNECT_ERROR from a client")
+            raise self._violation("a CONNECT_ERROR from a client")
 
     def _may_hold(self, core: Core, packet: Packet, size: int) -> bool:
         """Keep an event for a socket whose middleware runs, drop one for a socket that has left. False: it is connected now."""
@@ -175,7 +175,7 @@ class Demux:
             packet, socket = self._old_connect(packet, socket)
         name = packet.namespace
         if (socket is not None and socket._core.state is not GONE) or (self._asked is not None and name in self._asked):
-            raise ProtocolError(f"a second CONNECT to {name!r}")
+            raise self._violation(f"a second CONNECT to {name!r}")
         if len(self.sockets()) + len(self._asked or ()) >= self._site.max_namespaces:
             self._refuse(name, _TOO_MANY)
             return
@@ -199,7 +199,7 @@ class Demux:
         socket = self._main if name == "/" else self._other(name)
         if socket is not None:
             # its next socket would have the same id as the one that is leaving
-            raise ProtocolError(f"a second CONNECT to {name!r}")
+            raise self._violation(f"a second CONNECT to {name!r}")
         return Packet(CONNECT, name, dict(parse_query(query))), None
 
     def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False) -> bool:
@@ -269,11 +269,22 @@ class Demux:
                 return None
             socket = self._other(name)
         if socket is None:
-            raise ProtocolError(f"an event for {name!r}, where this client is not connected")
+            raise self._violation(f"an event for {name!r}, where this client is not connected")
         return socket
 
     def _other(self, namespace: str) -> Socket | None:
         return self._others.get(namespace) if self._others is not None else None
+
+    def _violation(self, what: str) -> ProtocolError:
+        """Close the connection for a packet that is out of place, and return what to raise.
+
+        A client that polls hears of it when it asks; its sockets do not wait for that.
+        """
+        error = ProtocolError(what)
+        self._connection.close_for("forced close", error)
+        for socket in self.sockets():
+            leave(socket, "forced server close", error)
+        return error
 
     def _refusal(self, error: Exception) -> ProtocolError:
         """Tell the sockets that what came is no packet, and return what to raise. Anything but ProtocolError is a bug of the parser's."""

@@ -641,6 +641,16 @@ def test_what_the_state_forbids_ends_its_sender_without_an_error_event(raw: Any,
     assert "error" not in [entry[0] for entry in server.journal(identifier)]
 
 
+def test_a_violation_that_the_client_hears_of_later_ends_its_sockets_at_once(server: Server, closing: Opener) -> None:
+    """A client that polls, and does not wait for an answer now."""
+    engine = closing(PollingClient(server.address))
+    sockets = [join(engine), join(engine, "/custom")]
+    with contextlib.suppress(AssertionError, Ended):
+        engine.send("40")
+    assert [disconnect_reason(server, socket) for socket in sockets] == ["forced server close"] * 2
+    assert_closed(engine, server, "forced close")
+
+
 @pytest.mark.parametrize("packet", ['42["message"]', "41", '43["x"]', '431["x"]', "4abc"])
 def test_what_is_sent_before_joining_ends_its_sender(raw: Any, server: Server, packet: str) -> None:
     with contextlib.suppress(AssertionError, Ended):

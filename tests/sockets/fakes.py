@@ -154,6 +154,9 @@ class FakeConnection:
             self.ready_state = "closed"
             self.receiver.closed(reason, description)
 
+    def close_for(self, reason: str, description: object = None) -> None:
+        self.close(reason, description)
+
     def abort(self, reason: str, description: object = None) -> None:
         self.close(reason, description)
 
