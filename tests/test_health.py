@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
 from sync_sio import Server
+from sync_sio.testing import TestClient
 
 
 def ask(server: Server, method: str = "GET", path: str = "/socket.io/health") -> tuple[int, dict[str, str], bytes]:
@@ -54,20 +53,13 @@ def test_it_is_not_served_unless_asked_for() -> None:
     assert (status, json.loads(body)["code"]) == (400, 0)
 
 
-def test_what_it_counts_over_http() -> None:
+def test_what_it_counts() -> None:
     io = Server(health=True, path="/chat")
     io.on("connection", lambda socket: socket.join(["a", "b"]))
-    io.event("ready", lambda socket: True)
-    with io.start() as running, connect(f"ws://127.0.0.1:{running.port}/chat/?EIO=4&transport=websocket", proxy=None) as client:
-        client.recv()
-        client.send("40")
-        client.recv()
-        client.send('420["ready"]')
-        assert client.recv() == "430[true]"
-        page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
-        page.request("GET", "/chat/health")
-        numbers = json.loads(page.getresponse().read())
-        page.close()
+    with TestClient(io) as client:
+        client.settle()
+        numbers = json.loads(ask(io, path="/chat/health")[2])
+    io.close()
     assert numbers["namespaces"] == {"/": {"sockets": 1, "rooms": 2}}
     assert (numbers["clients"], numbers["sockets"], numbers["rooms"]) == (1, 1, 2)
     assert numbers["uptime"] >= 0 and numbers["runtime"] in ("threads", "gevent")

@@ -1,9 +1,7 @@
-"""A server that is looked at, on the driver whose time moves when told, with clients in memory."""
+"""A server that is looked at, in a time that moves when told, with clients in memory."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,97 +9,44 @@ import pytest
 
 from sync_sio import Server
 from sync_sio.sockets.socket import Socket
-from sync_sio.testing.manual import ManualDriver, ManualStream
-from sync_sio.types import Environ
-from sync_sio.wsgi.takeover import Taken
-from tests.engine.conftest import UPGRADE, frame, frames
+from sync_sio.testing import ManualTime, TestClient
 
 AUTH = {"username": "admin", "password": "let me in"}
 
 
-class Client:
-    """A WebSocket; `said` gives what came since, as `[packet type, namespace, data]` or, for events, `[name, *args]`."""
-
-    def __init__(self, house: House, stream: ManualStream) -> None:
-        self.house = house
-        self.stream = stream
-        self.said()
-
-    def say(self, text: str) -> None:
-        payload = f"4{text}".encode()
-        self.stream.send(frame(payload))
-        self.house.driver.settle()
-
-    def connect(self, namespace: str, auth: Any = None) -> None:
-        self.say(f"0{namespace},{json.dumps(auth)}" if auth is not None else f"0{namespace},")
-
-    def raw(self) -> list[str]:
-        data = b""
-        while chunk := self.stream.recv(1 << 16):
-            data += chunk
-        return [payload.decode() for _, payload in frames(data)]
+class Page(TestClient):
+    """An Admin UI in a browser."""
 
     def said(self) -> list[list[Any]]:
-        """Return the events since the last call; what is no event as `[text]`."""
-        found = []
-        for text in self.raw():
-            start = text.find("[")
-            found.append(json.loads(text[start:]) if text.startswith("42") else [text])
-        return found
+        """Take the events that have come since the last call."""
+        return [self.receive(0) for _ in self.received]
 
     def told(self, name: str) -> list[Any]:
         """Return the arguments of the one event of this name that came since."""
         (args,) = [event[1:] for event in self.said() if event[0] == name]
         return args
 
-    def leave(self) -> None:
-        self.stream.shutdown()
-        self.house.driver.settle()
-
 
 class House:
     def __init__(self) -> None:
-        self.driver = ManualDriver()
-        self._taken: ManualStream | None = None
-        self.io = Server(_driver=self.driver, _take=self._take)
-
-    def _take(self, environ: Environ) -> Taken:
-        ours, self._taken = self.driver.stream_pair(1 << 22)
-        return Taken(ours, b"", False, "test")
-
-    def client(self, **environ: Any) -> Client:
-        request = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": "/socket.io/",
-            "QUERY_STRING": "EIO=4&transport=websocket",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "REMOTE_ADDR": "10.0.0.1",
-            "wsgi.input": io.BytesIO(),
-            "HTTP_HOST": "localhost",
-            **UPGRADE,
-            **environ,
-        }
-        b"".join(self.io(request, lambda status, headers: None))
-        self.driver.settle()
-        assert self._taken is not None
-        head = self._taken.recv(1 << 16) or b""
-        assert head.startswith(b"HTTP/1.1 101 ")
-        return Client(self, self._taken)
+        self.io = Server()
+        self.time = ManualTime(self.io)
 
     def socket(self, namespace: str = "/") -> Socket:
         """Let a client connect; return the server's socket."""
-        before = set(self.io.of(namespace).sockets)
-        self.client().connect(namespace)
-        ((_, socket),) = [item for item in self.io.of(namespace).sockets.items() if item[0] not in before]
-        return socket
+        return TestClient(self.io, namespace).socket
 
-    def page(self, namespace: str = "/admin", auth: Any = AUTH) -> Client:
+    def page(self, namespace: str = "/admin", auth: Any = AUTH) -> Page:
         """Let a page look, and forget what it was told in the beginning."""
-        page = self.client()
-        page.connect(namespace, auth)
+        page = Page(self.io, namespace, auth)
+        page.settle()
         assert page.said()[-1][0] == "server_stats"
+        return page
+
+    def new_page(self, auth: Any = AUTH, **environ: Any) -> Page:
+        """Let a page look that has heard nothing yet."""
+        page = Page(self.io, "/admin", auth, environ=environ)
+        page.settle()
         return page
 
 
@@ -111,11 +56,8 @@ def house() -> Iterator[House]:
     yield house
     for connection in list(house.io.engine.connections.values()):
         connection.close()
-    house.driver.settle()
-    house.driver.advance(5)
-    house.driver.settle()
+    house.time.advance(5)
     assert house.io.engine.probes == ()
-    house.io.engine.shut_down()
-    house.driver.settle()
-    house.driver.advance(100)
+    house.io.close()
+    house.time.advance(100)
     assert house.io.audit() == []

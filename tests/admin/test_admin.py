@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from sync_sio import ConnectRefused
 from sync_sio.admin import door, instrument, notes
+from sync_sio.testing import TestClient
 
 from .conftest import AUTH, House
 
@@ -58,11 +60,11 @@ def test_nothing_watches_while_no_page_is_open(house: House) -> None:
     (probe,) = house.io.engine.probes
     second = house.page()
     assert house.io.engine.probes == (probe,)
-    first.leave()
+    first.lose()
     assert house.io.engine.probes == (probe,)
-    second.leave()
+    second.lose()
     assert house.io.engine.probes == ()
-    house.page().leave()
+    house.page().lose()
     assert house.io.engine.probes == ()
 
 
@@ -73,18 +75,17 @@ def test_a_page_that_is_refused_later_leaves_nothing_that_watches(house: House) 
     def refuse(socket: Any) -> bool:
         return False
 
-    house.client().connect("/admin", AUTH)
-    house.driver.advance(2.5)
-    house.driver.settle()
+    with pytest.raises(ConnectRefused):
+        house.new_page()
+    house.time.advance(2.5)
     assert house.io.engine.probes == ()
 
 
 def test_wrong_credentials_are_told_to_the_operator_once_a_minute(house: House, caplog: pytest.LogCaptureFixture) -> None:
     instrument(house.io, auth=AUTH)
     for _ in range(3):
-        client = house.client()
-        client.connect("/admin", {"username": "admin", "password": "guess"})
-        assert client.said() == [['44/admin,{"message":"invalid credentials"}']]
+        with pytest.raises(ConnectRefused, match="invalid credentials"):
+            house.new_page({"username": "admin", "password": "guess"}, REMOTE_ADDR="10.0.0.1")
     assert caplog.text.count("wrong credentials from 10.0.0.1") == 1
 
 
@@ -93,24 +94,23 @@ def test_a_session_ends_after_a_day_and_the_oldest_go_first(house: House, monkey
     instrument(house.io, auth=AUTH)
 
     def log_in() -> str:
-        page = house.client()
-        page.connect("/admin", AUTH)
+        page = house.new_page()
         session: str = page.said()[0][1]
-        page.leave()
+        page.lose()
         return session
 
     def is_known(session: str) -> bool:
-        page = house.client()
-        page.connect("/admin", {"sessionId": session})
-        is_in = page.said()[-1][0] == "server_stats"
-        page.leave()
-        return is_in
+        try:
+            house.page(auth={"sessionId": session}).lose()
+        except ConnectRefused:
+            return False
+        return True
 
     first, second = log_in(), log_in()
     assert is_known(first) and is_known(second)
     third = log_in()
     assert not is_known(first) and is_known(second) and is_known(third)
-    house.driver.advance(door.SESSION_SECONDS + 1)
+    house.time.advance(door.SESSION_SECONDS + 1)
     assert not is_known(second) and not is_known(third)
 
 
@@ -120,10 +120,9 @@ def test_what_happens_is_shown_together(house: House) -> None:
     socket = house.socket()
     socket.join("a")
     house.io.emit("news", 1)
-    house.driver.settle()
+    house.time.settle()
     assert page.said() == []
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     assert [event[0] for event in page.said()] == ["room_joined", "socket_connected", "room_joined", "event_sent"]
 
 
@@ -133,20 +132,17 @@ def test_rooms_are_shown_as_they_were_when_it_connected(house: House) -> None:
     socket = house.socket()
     socket.join("later")        # this is told by room_joined: a page that found it here, too, would count it twice
     socket.data["later"] = 1
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     (shown, _) = page.told("socket_connected")
     assert (shown["rooms"], shown["data"]) == ([socket.id], {})
-    house.driver.advance(2)
-    house.driver.settle()
+    house.time.advance(2)
     assert page.told("socket_updated") == [{"id": socket.id, "nsp": "/", "data": {"later": 1}}]
 
 
 def test_a_newcomer_does_not_take_news_from_other_pages(house: House) -> None:
     instrument(house.io, auth=AUTH)
     page, socket = house.page(), house.socket()
-    house.driver.advance(1)
-    house.driver.settle()
+    house.time.advance(1)
     page.said()
     socket.data["mood"] = "good"
     house.page()
@@ -160,11 +156,9 @@ def test_events_over_the_bound_are_counted(house: House, monkeypatch: pytest.Mon
     page = house.page()
     for number in range(10):
         socket.emit("number", number)
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     assert [event[3] for event in page.said()] == [["number", 0], ["number", 1], ["number", 2]]
-    house.driver.advance(2)
-    house.driver.settle()
+    house.time.advance(2)
     (stats,) = page.told("server_stats")
     assert [one["count"] for one in stats["aggregatedEvents"] if one["type"] == "eventsNotShown"] == [7]
 
@@ -177,11 +171,9 @@ def test_a_broadcast_to_many_is_shown_for_some(house: House, monkeypatch: pytest
     page = house.page()
     house.io.emit("one")
     house.io.emit("two")
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     assert [event[3] for event in page.said()] == [["one"]] * 3
-    house.driver.advance(2)
-    house.driver.settle()
+    house.time.advance(2)
     (stats,) = page.told("server_stats")
     assert [one["count"] for one in stats["aggregatedEvents"] if one["type"] == "eventsNotShown"] == [7]
 
@@ -191,8 +183,7 @@ def test_after_too_many_changes_a_page_gets_a_new_list(house: House, monkeypatch
     instrument(house.io, auth=AUTH)
     page = house.page()
     sockets = [house.socket() for _ in range(5)]
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     (shown,) = page.told("all_sockets")
     assert {row["id"] for row in shown} >= {socket.id for socket in sockets}
 
@@ -205,8 +196,7 @@ def test_what_cannot_be_sent_any_more_breaks_nothing(house: House) -> None:
     socket.emit("changed", argument)
     argument[:] = [object()]
     socket.emit("next")
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     assert [event[3] for event in page.said()] == [["next"]]
 
 
@@ -223,8 +213,7 @@ def test_data_that_nobody_can_send_is_shown_as_far_as_it_goes(house: House) -> N
         "rude": Rude(), "deep": deep, "long": "x" * 2000, "many": list(range(200)), 5: {1}, "nan": float("nan"),
         "bytes": b"\x00", "text": "\ud800",
     })  # fmt: skip
-    page = house.client()
-    page.connect("/admin", AUTH)
+    page = house.new_page()
     (sockets,) = page.told("all_sockets")
     data = next(row["data"] for row in sockets if row["id"] == socket.id)
     assert data["rude"] == "<Rude>" and data["bytes"] == "<1 bytes>" and data["5"] == [1] and data["text"] == "\ud800"
@@ -237,12 +226,10 @@ def test_several_admins_do_not_show_each_other_what_they_show(house: House) -> N
     instrument(house.io, auth=AUTH, namespace_name="/other")
     one, other = house.page(), house.page("/other")
     for _ in range(5):
-        house.driver.advance(0.15)
-        house.driver.settle()
+        house.time.advance(0.15)
     assert not [event for event in (*one.said(), *other.said()) if event[0] == "event_sent"]
     house.socket().emit("hello")
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     for page in (one, other):
         assert [event[3] for event in page.said() if event[0] == "event_sent"] == [["hello"]]
 
@@ -259,8 +246,7 @@ def test_the_child_of_a_fork_watches_nothing(house: House) -> None:
 
 def test_one_of_several_processes_says_which(house: House) -> None:
     instrument(house.io, auth=AUTH)
-    page = house.client(**{"wsgi.multiprocess": True})
-    page.connect("/admin", AUTH)
+    page = house.new_page(**{"wsgi.multiprocess": True})
     (stats,) = page.told("server_stats")
     assert stats["serverId"] == f"{stats['hostname']}#{stats['pid']}"
 
@@ -270,8 +256,7 @@ def test_to_be_looked_at_makes_no_client_larger(house: House) -> None:
     before = house.socket()
     house.page()
     after = house.socket()
-    house.driver.advance(3)
-    house.driver.settle()
+    house.time.advance(3)
     for socket in (before, after):
         assert socket._core.handshake is None and socket.conn._request is None
 
@@ -283,8 +268,7 @@ def test_large_events_are_bounded_like_others(house: House, monkeypatch: pytest.
     page = house.page()
     for _ in range(5):
         socket.emit("large", "x" * 20_000)
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     assert [event[3] for event in page.said()] == [["large", "(20013 bytes: not shown)"]] * 2
 
 
@@ -292,17 +276,15 @@ def test_namespaces_that_come_later_are_shown(house: House) -> None:
     instrument(house.io, auth=AUTH)
     house.io.of(re.compile("/tenant-[0-9]+"))
     page = house.page()
-    house.client().connect("/tenant-7")
-    ((sid, socket),) = house.io.of("/tenant-7").sockets.items()
+    socket = house.socket("/tenant-7")
+    sid = socket.id
     socket.emit("hello")
-    house.driver.advance(0.15)
-    house.driver.settle()
+    house.time.advance(0.15)
     joined, connected, sent = page.said()
     assert joined[:4] == ["room_joined", "/tenant-7", sid, sid]
     assert (connected[0], connected[1]["nsp"], connected[1]["id"]) == ("socket_connected", "/tenant-7", sid)
     assert sent[:4] == ["event_sent", "/tenant-7", sid, ["hello"]]
-    house.driver.advance(2)
-    house.driver.settle()
+    house.time.advance(2)
     (stats,) = page.told("server_stats")
     assert {"name": "/tenant-7", "socketsCount": 1} in stats["namespaces"]
 
@@ -310,9 +292,6 @@ def test_namespaces_that_come_later_are_shown(house: House) -> None:
 def test_one_that_comes_and_goes_at_once_is_told_in_order(house: House) -> None:
     instrument(house.io, auth=AUTH)
     page = house.page()
-    client = house.client()
-    client.connect("/")
-    client.leave()
-    house.driver.advance(0.15)
-    house.driver.settle()
+    TestClient(house.io).lose()
+    house.time.advance(0.15)
     assert [event[0] for event in page.said()] == ["room_joined", "socket_connected", "socket_disconnected", "room_left"]

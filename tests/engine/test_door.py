@@ -9,7 +9,7 @@ import pytest
 
 from sync_sio import Server
 from sync_sio.engine import EngineServer
-from sync_sio.testing.manual import ManualDriver
+from sync_sio.testing import ManualTime
 
 from .conftest import Rig
 
@@ -72,12 +72,11 @@ def test_more_clients_than_max_connections_get_503(make_rig: Callable[..., Rig])
 
 
 def test_a_client_that_is_refused_leaves_no_timer_behind() -> None:
-    driver = ManualDriver()
-    io = Server(max_connections=1, _driver=driver)
-    first, second = (ask(io) for _ in range(2))
-    assert (first, second) == (200, 503)
-    assert sum("_on_connect_timeout" in left for left in driver.audit()) == 1
-    io.close()
+    io = Server(max_connections=1)
+    with ManualTime(io):
+        first, second = (ask(io) for _ in range(2))
+        assert (first, second) == (200, 503)
+        assert sum("_on_connect_timeout" in left for left in io.audit()) == 1
 
 
 @pytest.mark.parametrize(
