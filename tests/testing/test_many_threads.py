@@ -51,29 +51,38 @@ def at_once(io: Server, *tasks: Callable[[], object]) -> None:
         raise problems[0]
 
 
-def test_one_client_is_used_by_many(io: Server) -> None:
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads change as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_one_client_is_used_by_many(io: Server, restless: None) -> None:
     with TestClient(io) as client:
 
         def work(thread: int) -> None:
             for number in range(50):
-                assert client.call("echo", thread, number, b"x") == (thread, number, b"x")
+                assert client.call("echo", thread, bytes([number]), b"x") == (thread, bytes([number]), b"x")
 
         at_once(io, *(lambda thread=thread: work(thread) for thread in range(4)))  # type: ignore[misc]
 
 
-def test_many_who_send_wait_side_by_side_while_the_server_does_not_read(io: Server) -> None:
+def test_many_who_send_wait_side_by_side_while_the_server_does_not_read(io: Server, restless: None) -> None:
     seen: list[Any] = []
     io.event("count", lambda socket, *what: seen.append(what))
     with TestClient(io) as client:
 
         def work(thread: int) -> None:
             for number in range(500):
-                client.emit("count", thread, number)
+                client.emit("count", thread, number, b"with", b"attachments")
 
         at_once(io, *(lambda thread=thread: work(thread) for thread in range(4)))  # type: ignore[misc]
         client.settle()
         for thread in range(4):
-            assert [number for who, number in seen if who == thread] == list(range(500))
+            assert [number for who, number, *_ in seen if who == thread] == list(range(500))
 
 
 def test_each_brings_its_own(io: Server) -> None:
