@@ -154,9 +154,9 @@ def _continue(socket: Socket, seat: Seat, session: Session) -> None:
         if is_free is None:
             return
         seat.session = None
+        # its tasks wait until the old socket, whose id it has, has been told of its end
+        is_free = recovery.follow(session.former, core.strand)
         if seat.is_recovered:
-            # its tasks wait until the old socket has been told of its end
-            is_free = recovery.follow(session.former, core.strand)
             home.rooms.join(socket.id, session.rooms)
         # in one piece: a client keeps events that come before CONNECT, but their offsets only when CONNECT has come
         connection.send_parcel(Batch([*recovery.missed(session), _parcel_of_reply(socket)]), WhenFull.CLOSE)
@@ -195,7 +195,7 @@ def _open(socket: Socket) -> bool | None:
         held, core.held = core.held, None
         timer, core.timer = core.timer, None
         is_free = False
-        if home.server_handlers.get("connection") or socket.recovered:
+        if home.server_handlers.get("connection") or (core.seat is not None and core.seat.session is not None):
             is_free = core.strand.put(_greet, socket, None, home.habits[Own.CONNECTION])
         else:
             core.is_ready = True

@@ -468,6 +468,35 @@ def test_what_is_no_longer_kept_when_slow_middleware_goes_on_makes_it_a_new_clie
     end(world)
 
 
+@pytest.mark.parametrize("greets", [True, False])
+def test_a_new_client_that_kept_its_old_id_waits_for_the_old_sockets_end_too(greets: bool) -> None:
+    world = recovering(skip_middlewares=False, max_packets=10)
+    order: list[str] = []
+    nexts: list[Any] = []
+    person = Person(world)
+    if greets:
+        world.main.on("connection", lambda socket: order.append("connection"))
+    world.main.event("event", lambda socket: order.append("event"))
+    world.main.use(lambda socket, next: nexts.append(next))
+
+    @person.socket.on("disconnect")
+    def left() -> None:
+        client = world.client()
+        client.say(f'0{{"pid":"{person.pid}"}}')
+        for number in range(11):
+            world.main.emit("n", number)
+        nexts.pop()()
+        world.driver.work()
+        (reply,) = client.said()
+        assert json.loads(reply[1:])["sid"] == person.id
+        client.say('2["event"]')
+        order.append("told")
+
+    person.lose()
+    assert order == ["told", *(["connection"] if greets else []), "event"]
+    end(world)
+
+
 def test_a_client_that_gives_up_an_attempt_that_waits_for_middleware_is_recovered_by_the_next() -> None:
     world = recovering(skip_middlewares=False)
     nexts: list[Any] = []
