@@ -86,8 +86,8 @@ class WebSocketTransport:
         self.driver.post(self._begin)
         if not is_wanted or self.connection.state is CLOSED:
             self.finish()                   # it may have ended while it was on its way to this transport
-        if self.connection.home.is_closed:
-            self.driver.discard(self)       # the loop may have ended: nobody else would
+            if self.connection.home.is_closed:
+                self.driver.discard(self)   # the loop may have ended: nobody else would
 
     def _begin(self) -> None:
         leftover, self.leftover = self.leftover, b""
