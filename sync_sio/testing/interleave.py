@@ -119,10 +119,9 @@ class InterleaveDriver:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.timers: set[InterleaveTimer] = set()
-        self.turns = 0
+        self._turns: list[Task] = []
         self._streams: dict[int, MemoryStream] = {}
         self._watched: dict[int, Watch] = {}
-        self._discarded: dict[int, Watched] = {}
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._due: deque[InterleaveTimer] = deque()
         self._loop: Task | None = None
@@ -241,32 +240,34 @@ class InterleaveDriver:
     def watch(self, watched: Watched) -> None:
         self.start_if_needed()
         fd = watched.fd
+        if fd < 0 or self._has_finished:
+            self.schedule.point("watch what is gone")
+            return
         if fd not in self._streams:
             self.schedule.fail(BrokenRule(f"{watched!r} is to be watched, but its descriptor {fd} is not open"))
         if fd in self._watched:
             self.schedule.fail(BrokenRule(f"{watched!r} is to be watched, but {self._watched[fd].watched!r} is, on descriptor {fd}"))
-        if id(watched) not in self._discarded and not self._has_finished:
-            self._watched[fd] = Watch(watched, True, False)
+        self._watched[fd] = Watch(watched, True, False)
         self.ready_again()
         self.schedule.point("watch")
 
     def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
         watch = self._watched.get(watched.fd)
-        if watch is not None and watch.watched is watched and id(watched) not in self._discarded:
+        if watch is not None and watch.watched is watched:
             watch.readable = readable
             watch.writable = writable
             self.ready_again()
         self.schedule.point("interest")
 
     def discard(self, watched: Watched) -> None:
-        # kept to the schedule's end: `on_discarded` comes once, however often this is called, and an id is not reused
-        if id(watched) in self._discarded:
+        if watched.fd < 0:
             self.schedule.point("discard again")
-            return
-        self._discarded[id(watched)] = watched
-        if self._has_finished:
-            self._drop_all([watched])       # nobody is left to do it
+        elif self._has_finished:
+            self._drop(watched)             # nobody is left to do it
         else:
+            # other threads cannot take it out of every poller: it may be read once more
+            if self.schedule.current.is_phase_one or self.schedule.chance() < 0.5:
+                self._forget(watched)
             self.post(self._drop, watched)
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
@@ -291,11 +292,20 @@ class InterleaveDriver:
         self._due.append(timer)
         self.ready_again()
 
-    def _drop(self, watched: Watched) -> None:
+    def _forget(self, watched: Watched) -> None:
         watch = self._watched.get(watched.fd)
         if watch is not None and watch.watched is watched:
             del self._watched[watched.fd]
+
+    def _drop(self, watched: Watched) -> None:
+        if watched.fd < 0:
+            return
+        self._forget(watched)
+        watched.fd = -1
+        task = self.schedule.current
+        was_phase_one, task.is_phase_one = task.is_phase_one, True
         watched.on_discarded()
+        task.is_phase_one = was_phase_one
 
     def _serve(self) -> None:
         """The loop: whatever there is to do, one thing at a time, in an order of chance."""
@@ -330,16 +340,9 @@ class InterleaveDriver:
         self._has_finished = True
         for timer in list(self.timers):
             timer.cancel()
-        self._drop_all([watch.watched for watch in self._watched.values() if id(watch.watched) not in self._discarded])
+        for watch in list(self._watched.values()):
+            self._drop(watch.watched)
         self._loop = None
-
-    def _drop_all(self, all_watched: list[Watched]) -> None:
-        task = self.schedule.current
-        was_phase_one, task.is_phase_one = task.is_phase_one, True
-        for watched in all_watched:
-            self._discarded[id(watched)] = watched
-            self._drop(watched)
-        task.is_phase_one = was_phase_one
 
     def _guard(self, what: str, fn: Callable[..., None], *args: Any) -> None:
         # A real loop has a wall here. In a test, what reaches it is a failure.
@@ -371,8 +374,7 @@ class InterleaveDriver:
     def run(self, strand: Strand) -> None:
         self.start_if_needed()
         self._turn_count += 1
-        self.turns += 1
-        self.schedule.start(f"turn-{self._turn_count}", self._work, strand)
+        self._turns.append(self.schedule.start(f"turn-{self._turn_count}", self._work, strand))
         self.schedule.point("run")
 
     def _work(self, strand: Strand) -> None:
@@ -391,7 +393,7 @@ class InterleaveDriver:
             if task.held is not None:
                 schedule.fail(BrokenRule(f"a turn has ended and still holds {task.held!r}"))
             schedule.point("end of a turn")
-        self.turns -= 1
+        self._turns.remove(task)
 
     def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
         self._spawn_count += 1
@@ -420,12 +422,13 @@ class InterleaveDriver:
         me = self.schedule.current
         if me is loop or me.is_phase_one:
             return
-        self.about_to_block("the loop's end")
+        self.about_to_block("the end of the loop and of turns")
         deadline = self.schedule.now + timeout
-        while not loop.ended:
-            loop.finished.append(me)
-            if not self.schedule.block("the loop's end", deadline):
-                return
+        for task in (loop, *self._turns):
+            while task is not me and not task.ended:
+                task.finished.append(me)
+                if not self.schedule.block(f"the end of {task.name}", deadline):
+                    return
 
     def abandon(self) -> None:
         self._watched.clear()
@@ -437,9 +440,8 @@ class InterleaveDriver:
     def audit(self) -> list[str]:
         left = [f"watched: {watch.watched!r}" for watch in self._watched.values()]
         left += [f"not closed: {stream!r}" for stream in self._streams.values()]
-        left += [f"timer: {timer.fn!r} in {timer.alarm.deadline - self.schedule.now:.3f} s" for timer in self.timers]
-        left += [f"post: {fn!r}" for fn, _ in self._posts]
+        left += [f"a timer: {getattr(timer.fn, '__qualname__', timer.fn)}" for timer in self.timers]
+        left += [f"a post: {getattr(fn, '__qualname__', fn)}" for fn, _ in self._posts]
         left += breaches
-        if self.turns:
-            left.append(f"{self.turns} turns are running")
+        left += [f"a turn that runs: {task.name}" for task in self._turns]
         return left

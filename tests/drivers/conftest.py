@@ -9,9 +9,11 @@ import pytest
 
 from sync_sio.drivers.locks import DEBUG, breaches
 
-from .rig import Rig, make_rig, running
+from .rig import InterleaveRig, Rig, make_rig, running
 
-RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", "threads threads-selectors gevent manual").split()
+RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", "threads threads-selectors gevent manual interleave").split()
+
+SEEDS = range(int(os.environ.get("SYNC_SIO_SEEDS", 30)))
 
 assert DEBUG, "SYNC_SIO_DEBUG=1 must be set before sync_sio is imported"
 
@@ -19,21 +21,44 @@ assert DEBUG, "SYNC_SIO_DEBUG=1 must be set before sync_sio is imported"
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name == "gevent":
+    if name in ("gevent", "interleave"):
         pytest.importorskip("gevent")
     return name
 
 
 @pytest.fixture
 def rig(runtime: str) -> Iterator[Rig]:
-    breaches.clear()
-    with running(make_rig(runtime)) as rig:
-        yield rig
+    yield from _rig(runtime)
 
 
 @pytest.fixture
 def small_rig(runtime: str) -> Iterator[Rig]:
     """One that runs at most four turns that block."""
+    yield from _rig(runtime, max_handlers=4)
+
+
+def _rig(runtime: str, max_handlers: int | None = None) -> Iterator[Rig]:
     breaches.clear()
-    with running(make_rig(runtime, max_handlers=4)) as rig:
+    rig = make_rig(runtime, max_handlers)
+    if isinstance(rig, InterleaveRig):
         yield rig
+    else:
+        with running(rig):
+            yield rig
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """On the interleaving driver a test is a scenario, and runs in some schedules."""
+    args = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    rig = next((arg for arg in args.values() if isinstance(arg, InterleaveRig)), None)
+    if rig is None:
+        return None
+
+    def test() -> None:
+        if "caplog" in args:
+            args["caplog"].clear()
+        pyfuncitem.obj(**args)
+
+    rig.explore(test, SEEDS)
+    return True

@@ -81,10 +81,15 @@ class ManualFar(Far):
 
 
 class Rig:
-    """A driver, and how tests talk to it. `has_foreign_threads`: other OS threads may call it."""
+    """A driver, and how tests talk to it."""
 
     name = ""
     has_foreign_threads = True
+    """Other OS threads may call it."""
+    has_bounds = True
+    """At most `max_handlers` turns run at once."""
+    has_walls = True
+    """It survives what must not happen in phase one; else that fails the test."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver: Any = driver
@@ -177,6 +182,66 @@ class ManualRig(Rig):
         self.driver.sleep(seconds)
 
 
+class InterleaveFar(Far):
+    """Its patience is that of virtual time: who waits in vain ends the schedule."""
+
+    def __init__(self, end: Any) -> None:
+        self.end = end
+        self._read = b""
+
+    def send(self, data: bytes) -> None:
+        self.end.write(data)
+
+    def recv(self, count: int) -> bytes:
+        while len(self._read) < count:
+            more = self.end.read(PATIENCE)
+            if not more:
+                break
+            self._read += more
+        data, self._read = self._read[:count], self._read[count:]
+        return data
+
+    def close(self) -> None:
+        self.end.close()
+
+
+class InterleaveRig(Rig):
+    """Not one driver but one for each schedule: `explore` runs a test over and over, see conftest."""
+
+    name = "interleave"
+    has_bounds = has_walls = False
+
+    def __init__(self) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+
+    def explore(self, test: Callable[[], object], seeds: range) -> None:
+        from sync_sio.testing import interleave
+
+        def scenario(driver: Any) -> None:
+            self.driver = driver
+            with running(self):
+                test()
+
+        interleave.explore(scenario, seeds)
+
+    def pair(self) -> tuple[Stream, Far]:
+        near, far = self.driver.stream_pair("client")
+        return near, InterleaveFar(far)
+
+    def block(self, seconds: float) -> None:
+        self.driver.sleep(seconds)
+
+    def thread(self, fn: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+        outcome: list[Any] = []
+        task = self.driver.thread(lambda: outcome.append(fn(*args)))
+
+        def join() -> Any:
+            self.driver.join(task)
+            return outcome[0]
+
+        return join
+
+
 def make_rig(name: str, max_handlers: int | None = None) -> Rig:
     if name == "threads":
         from sync_sio.drivers.threads import ThreadsDriver
@@ -194,6 +259,8 @@ def make_rig(name: str, max_handlers: int | None = None) -> Rig:
         from sync_sio.drivers.greenlets import GreenletsDriver
 
         return GeventRig(GreenletsDriver(max_handlers))
+    if name == "interleave":
+        return InterleaveRig()
     from sync_sio.testing.manual import ManualDriver
 
     return ManualRig(ManualDriver(max_handlers))

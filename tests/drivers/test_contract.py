@@ -1,4 +1,7 @@
-"""What every driver promises, see `sync_sio.drivers.base`. Runs on threads, on gevent (patched too: test_patched) and on the manual one."""
+"""What every driver promises, see `sync_sio.drivers.base`: threads, gevent (patched too: test_patched), manual and interleaving.
+
+On the interleaving one each test is a scenario, and runs in `SYNC_SIO_SEEDS` schedules.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,8 @@ def test_answers_of_one_turn_leave_in_one_write(rig: Rig) -> None:
     client = Client(rig, echo).start()
     client.far.send(b"0123456789")
     assert client.far.recv(10) == b"0123456789"
-    assert client.stream.writes == 1
+    if rig.name != "interleave":            # where chance says which turns gather what they send
+        assert client.stream.writes == 1
     client.close()
 
 
@@ -114,6 +118,8 @@ def test_a_blocked_handler_holds_nobody_up(rig: Rig, is_announced: bool) -> None
 
 @pytest.mark.parametrize("is_announced", [True, False])
 def test_more_blocked_turns_than_handlers_queue_and_quick_ones_are_served(small_rig: Rig, is_announced: bool) -> None:
+    if not small_rig.has_bounds:
+        pytest.skip("here every turn is a thread")
     rig = small_rig
     rig.warm_up()
     go_on = rig.driver.waiter()
@@ -154,6 +160,8 @@ def test_more_blocked_turns_than_handlers_queue_and_quick_ones_are_served(small_
 
 
 def test_many_events_that_were_never_seen_to_block_are_bounded_too(small_rig: Rig) -> None:
+    if not small_rig.has_bounds:
+        pytest.skip("here every turn is a thread")
     rig = small_rig
     go_on = rig.driver.waiter()
     inside = [0]
@@ -289,6 +297,8 @@ def test_reading_is_level_triggered(rig: Rig) -> None:
 
 
 def test_an_error_in_phase_one_costs_one_connection(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    if not rig.has_walls:
+        pytest.skip("here it fails the schedule: tests/schedules/test_interleave.py")
     class Broken(Client):
         def on_readable(self) -> None:
             raise RuntimeError("a bug")
@@ -452,6 +462,8 @@ def test_posts_of_each_foreign_thread_run_in_its_order(rig: Rig) -> None:
 
 
 def test_a_post_that_raises_is_logged_and_ends_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    if not rig.has_walls:
+        pytest.skip("here it fails the schedule: tests/schedules/test_interleave.py")
     def bug() -> None:
         raise RuntimeError("a bug")
 
@@ -586,6 +598,8 @@ def test_two_foreign_threads_that_set_at_once_get_one_true(rig: Rig) -> None:
 
 
 def test_phase_one_may_not_wait(rig: Rig) -> None:
+    if not rig.has_walls:
+        pytest.skip("here it fails the schedule: tests/schedules/test_interleave.py")
     driver = rig.driver
     done = driver.waiter()
 

@@ -12,18 +12,22 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+ROOT = Path(__file__).parent.parent.parent
+HOLLOW = ("sync_sio", "sync_sio.testing")
 FLOORS = ("sync_sio.engine", "sync_sio.sockets", "sync_sio.drivers.strand", "sync_sio.server")
 
 
 def _make_every_statement_a_point() -> None:
-    # The package itself imports all floors. A hollow one stands in for it until they are instrumented.
-    package = ModuleType("sync_sio")
-    package.__path__ = [str(Path(__file__).parent.parent.parent / "sync_sio")]
-    sys.modules["sync_sio"] = package
+    # The packages themselves import all floors. Hollow ones stand in for them until those are instrumented.
+    for name in HOLLOW:
+        package = ModuleType(name)
+        package.__path__ = [str(ROOT.joinpath(*name.split(".")))]
+        sys.modules[name] = package
     from sync_sio.testing.points import install
 
     install(*FLOORS)
-    del sys.modules["sync_sio"]
+    for name in HOLLOW:
+        del sys.modules[name]
 
 
 if os.environ.get("SYNC_SIO_POINTS"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +14,7 @@ import pytest
 from sync_sio.testing.interleave import InterleaveDriver, ScheduleFailed, explore, replay
 from sync_sio.testing.primitives import InterleaveWaiter
 from sync_sio.testing.schedule import BrokenRule, Deadlock, Livelock
+from tests.tools import ROOT
 
 Scenario = Callable[[InterleaveDriver], None]
 
@@ -361,7 +365,7 @@ def test_an_end_and_a_reset_are_seen_by_the_server_and_numbers_are_used_again() 
             getattr(echo.client, end)()
             driver.settle()
             assert echo.discarded == 1
-            assert echo.fd == 100
+            assert (echo.fd, echo.stream.fd) == (-1, 100)
 
     explore(scenario)
 
@@ -423,3 +427,10 @@ def test_two_writers_at_a_time_and_writing_without_a_lock_are_found() -> None:
 
 def test_the_errors_are_assertions() -> None:
     assert issubclass(ScheduleFailed, AssertionError) and issubclass(BrokenRule, AssertionError)
+
+
+def test_every_statement_may_be_a_point() -> None:
+    environ = {**os.environ, "SYNC_SIO_POINTS": "1", "SYNC_SIO_SEEDS": "2"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/schedules/test_beginnings_and_limits.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
