@@ -149,7 +149,7 @@ def ping_timeout(scene: Scene) -> None:
 def disconnect(scene: Scene) -> None:
     """One side takes leave, in one of the ways that there are."""
     client = scene.client
-    way = scene.pick("server", "server, connection", "client", "client, connection", "engine")
+    way = scene.pick("server", "server, connection", "client", "client, connection", "client, out of place", "engine")
     if way == "server":
         client.socket.disconnect()
     elif way == "server, connection":
@@ -160,6 +160,9 @@ def disconnect(scene: Scene) -> None:
     elif way == "client, connection":
         client.is_left = True
         client.send("1")
+    elif way == "client, out of place":
+        client.is_left = True
+        client.send("43/nowhere,1[]")
     else:
         client.socket.conn.close()
 
