@@ -64,7 +64,7 @@ def begin_session(server: EngineServer, request: Request) -> Connection | Refusa
         connection.receiver = server.receiver(connection)
     else:
         connection = OldConnection(server, sid, compact(environ), request.remote_address)
-        connection.takes_bytes = "b64" not in request.query and "j" not in request.query
+        connection.takes_bytes = not request.query.get("b64") and "j" not in request.query
         connection.transport = PollingTransport(connection, Form3(connection.takes_bytes, request.query.get("j")))
         connection.receiver = OldReceiver(server.receiver(connection))
     if server.register(connection):

@@ -106,11 +106,8 @@ class Parcel:
 
     @property
     def as_text(self) -> Parcel:
-        """The same for those of them that take no bytes: binary messages as base64 in text. Made anew each time."""
-        if not self.attachments:
-            return self
-        text = [] if self.text is None else [Parcel(self.text, (), self.may_compress)]
-        return Batch([*text, *(Parcel.control(b"b4" + b64encode(each)) for each in self.attachments)])
+        """The same for those of them that take no bytes: binary messages as base64 in text; shared by them."""
+        return self.for_revision_3.as_text if self.attachments else self
 
     def packets(self) -> Iterator[tuple[bool, bytes]]:
         """Yield what goes into each WebSocket message, and whether it is a binary one: for those that frame by themselves."""
@@ -128,11 +125,23 @@ class Parcel:
 class _OldParcel(Parcel):
     """One for the third revision already."""
 
-    __slots__ = ()
+    __slots__ = ("_text_only",)
+
+    def __init__(self, text: bytes | None, attachments: tuple[bytes, ...], may_compress: bool) -> None:
+        super().__init__(text, attachments, may_compress)
+        self._text_only: Parcel | None = None
 
     @property
     def for_revision_3(self) -> Parcel:
         return self
+
+    @property
+    def as_text(self) -> Parcel:
+        if self._text_only is None:
+            text = [] if self.text is None else [Parcel(self.text, (), self.may_compress)]
+            binary = [Parcel.control(b"b4" + b64encode(memoryview(each)[1:])) for each in self.attachments]
+            self._text_only = Batch([*text, *binary])
+        return self._text_only
 
 
 class Batch(Parcel):

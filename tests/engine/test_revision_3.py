@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -81,7 +82,8 @@ def test_a_session_stays_with_its_revision(engine: EngineServer) -> None:
 
 def test_messages_come_back_as_text_bytes_or_base64(engine: EngineServer) -> None:
     http = Http(engine)
-    for query, expected in (({}, b"\x00\x02\xff4a\x01\x03\xff\x04\x01\x02"), ({"b64": "1"}, b"2:4a6:b4AQI=")):
+    as_bytes, as_text = b"\x00\x02\xff4a\x01\x03\xff\x04\x01\x02", b"2:4a6:b4AQI="
+    for query, expected in (({}, as_bytes), ({"b64": ""}, as_bytes), ({"b64": "1"}, as_text)):
         sid = http.open(**query)["sid"]
         connection = engine.connections[sid]
         assert http("POST", b"2:4a6:b4AQI=", sid=sid)[2] == b"ok"
@@ -91,7 +93,7 @@ def test_messages_come_back_as_text_bytes_or_base64(engine: EngineServer) -> Non
             engine.driver.sleep(0.005)
         _, headers, body = http(sid=sid)
         assert body == expected
-        assert headers["Content-Type"] == ("text/plain; charset=UTF-8" if query else "application/octet-stream")
+        assert headers["Content-Type"] == ("text/plain; charset=UTF-8" if expected is as_text else "application/octet-stream")
     engine.stop()
 
 
@@ -152,10 +154,37 @@ def test_a_socket_of_v2_is_in_the_main_namespace_without_asking() -> None:
         assert http(sid=sid)[2].decode().endswith('44/nope,{"message":"Invalid namespace"}')
 
 
+def test_a_query_is_no_part_of_a_namespaces_name_and_who_left_may_come_again() -> None:
+    io = Server(allow_eio3=True, path="/engine.io")
+    came = []
+
+    @io.of(re.compile(r"^/room-\d+$")).on("connection")
+    def connected(socket: Any) -> None:
+        came.append((socket.namespace.name, socket.id, socket.handshake.auth))
+        socket.emit("hello")
+
+    with ManualTime(io) as time:
+        http = Http(io)
+        sid = http.open()["sid"]
+        time.settle()
+        assert http(sid=sid)[2] == b"2:40"
+        for body in (b"25:40/room-7?token=a%20b&x=,", b"10:41/room-7,16:40/room-7?x=%3F,"):
+            http("POST", body, sid=sid)
+            time.settle()
+            assert http(sid=sid)[2] == b'10:40/room-7,19:42/room-7,["hello"]'
+        name, of_namespace = "/room-7", f"/room-7#{sid}"
+        assert came == [(name, of_namespace, {"token": "a b", "x": ""}), (name, of_namespace, {"x": "?"})]
+        http("POST", b"14:40/room-7?x=2,", sid=sid)         # a second, while it is there
+        time.settle()
+        assert not io.of(name).sockets
+
+
 def test_forms_of_a_parcel_are_made_once_and_shared() -> None:
     parcel, plain = Parcel(b'51-["x",{}]', (b"ab",)), Parcel(b'2["x"]')
     assert plain.for_revision_3 is plain
     assert parcel.for_revision_3 is parcel.for_revision_3
     assert parcel.for_revision_3.for_revision_3 is parcel.for_revision_3
+    assert plain.as_text is plain
+    assert parcel.as_text is parcel.as_text is parcel.for_revision_3.as_text
     assert [data for _, data in parcel.for_revision_3.packets()] == [b'451-["x",{}]', b"\x04ab"]
     assert [data for _, data in parcel.as_text.packets()] == [b'451-["x",{}]', b"b4YWI="]
