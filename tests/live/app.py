@@ -679,6 +679,17 @@ def leave_at_once(socket: Any) -> None:
     socket.disconnect()
 
 
+@io.of("/burst").on("connection")
+def emit_many_at_once(socket: Any) -> None:
+    for number in range(300):
+        socket.emit("n", number, b"binary" if number % 10 == 0 else "\U0001f600")
+
+
+@io.of("/burst").event("echo")
+def burst_echo(socket: Any, *args: Any) -> Any:
+    return args
+
+
 @io.of("/failing").on("connection")
 def fail_on_purpose(socket: Any) -> None:
     raise RuntimeError("a connection handler, on purpose")

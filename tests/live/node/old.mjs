@@ -155,6 +155,32 @@ check("v2: a thousand events each way keep their order, upgrading or not", async
   socket.close();
 });
 
+check("v2: what the connection handler emits during an upgrade keeps its order", async () => {
+  const socket = open("/burst");
+  const got = [];
+  socket.on("n", (n, value) => got.push([n, typeof value === "string" ? value : Buffer.from(value).toString()]));
+  await next(socket, "connect");
+  if (mode === "upgrade" && socket.io.engine.transport.name !== "websocket") await next(socket.io.engine, "upgrade");
+  await ask(socket, "echo"); // all that was sent before has come
+  assert.deepEqual(got, [...Array(300).keys()].map((n) => [n, n % 10 === 0 ? "binary" : "😀"]));
+  assert.equal(socket.io.engine.transport.name, mode === "polling" ? "polling" : "websocket");
+  socket.close();
+});
+
+check("v2: a namespace that was left can be entered again on the same connection", async () => {
+  const main = await connect();
+  const custom = main.io.socket("/custom", { query: "turn=1" });
+  await next(custom, "connect");
+  custom.close();
+  custom.query = "turn=2";
+  custom.open();
+  await next(custom, "connect");
+  assert.deepEqual((await ask(custom, "whoami"))[0].auth, { turn: "2" });
+  assert.ok(main.connected);
+  main.close();
+  custom.close();
+});
+
 check("v2: heartbeats keep a quiet client, and a silent one is given up", async () => {
   const quiet = await connect();
   const silent = await connect();
