@@ -207,12 +207,13 @@ class TestClient:
     def on(self, event: str | int, fn: Any = None) -> Any:
         """Call `fn(*args)` for each event of this name from now on; its result is the acknowledgement. Call or decorator.
 
-        It runs beside the test, as a handler of the server does, so it answers a `call` wherever that is made. Such events are not
-        received by `receive`. What it raises is raised in the test, by the next method that is called, or at the end of the block.
+        What the server has asked before, and nobody has received, is answered, too. It runs beside the test, as a handler of the
+        server does, so it answers a `call` wherever that is made. Such events are not received by `receive`. What it raises is
+        raised in the test, by the next method that is called, or at the end of the block.
         """
         if fn is None:
             return lambda function: self.on(event, function)
-        self._end.handlers.setdefault(event, []).append(check_function(fn, "client.on"))
+        self._end.on(event, check_function(fn, "client.on"))
         return fn
 
     def receive(self, timeout: float = 1.0) -> list[Any]:
@@ -228,7 +229,7 @@ class TestClient:
         self._raise_errors()
         with end.lock:
             if end.events:
-                return end.events.popleft()
+                return end.events.popleft().data  # type: ignore[no-any-return]
         if not end.is_connected:
             raise Disconnected(f"{self!r} has received everything, and is not connected any more ({end.reason})", end.reason)
         names = ", ".join(map(repr, tuple(end.handlers)))
@@ -241,7 +242,7 @@ class TestClient:
         end = self._end
         end.pump()
         with end.lock:
-            return list(end.events)
+            return [packet.data for packet in end.events]
 
     def settle(self) -> None:
         """Wait until the server has handled what this client has sent, the client what the server has, and so on until both rest.
@@ -260,7 +261,7 @@ class TestClient:
             if self._socket is not None:
                 self._wait_for(self._socket._core.strand)
             end.pump()
-            self._wait_for(end.strand)
+            self._wait_for_functions()
             if moved == (end.count, line.count):
                 break                       # nothing went to or fro while each was seen to be done
             if end.driver.now() > deadline:
@@ -288,7 +289,7 @@ class TestClient:
             if not self._site.wait_until_told(self.timeout, only=self.id):
                 raise TimeoutError(f"{self!r}: its disconnect handlers, or those before them, go on after {self.timeout} s")
             self._wait_for(self._line.strand)
-            self._wait_for(end.strand)
+            self._wait_for_functions()
         finally:
             self._forget_errors()
 
@@ -299,6 +300,10 @@ class TestClient:
     def _find(self) -> Socket | None:
         home = self._io._hub.find(self.namespace)       # `of` would make it
         return None if home is None else home.sockets.get(self.id)
+
+    def _wait_for_functions(self) -> None:
+        if not self._end.is_running:
+            self._wait_for(self._end.strand)
 
     def _wait_for(self, strand: Strand | None) -> None:
         """Wait until what lies in a strand has been run. Not from one of its own tasks."""

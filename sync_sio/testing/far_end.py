@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from ..drivers.base import Driver, Habit, Waiter
 from ..drivers.locks import native_lock
@@ -18,6 +19,9 @@ from ..sockets.handlers import check_function
 from .line import PING, Line
 
 Outcome = list[Any] | Disconnected
+
+_running: Final[ContextVar[Strand | None]] = ContextVar("running", default=None)
+"""Where the function of a test's that runs here is a task."""
 
 
 class FarEnd:
@@ -35,7 +39,7 @@ class FarEnd:
         self.handlers: dict[Any, list[Callable[..., Any]]] = {
             event: [check_function(fn, "TestClient(on=…)")] for event, fn in handlers.items()
         }
-        self.events: deque[list[Any]] = deque()
+        self.events: deque[Packet] = deque()
         self.errors: list[BaseException] = []
         self.count = 0
         """Packets that have come."""
@@ -62,6 +66,8 @@ class FarEnd:
         self.is_answered = False
         self.refusal = None
         self.reason = ""
+        for packet in self.events:
+            packet.id = None                # nobody waits for an answer any more
         self._decoder = self.parser.decoder()
 
     # -- out ---------------------------------------------------------------------------------------------------------------------
@@ -149,6 +155,22 @@ class FarEnd:
             self._wake_waiters()
         return True
 
+    def on(self, event: str | int, fn: Callable[..., Any]) -> None:
+        """Give `fn` the events of this name, and what the server has asked already: it waits, and a test cannot always be quicker."""
+        with self.lock:
+            self.handlers.setdefault(event, []).append(fn)
+            events, self.events = self.events, deque()
+            for packet in events:
+                if packet.id is not None and packet.data[0] == event:
+                    self.run(self._handle, (fn,), packet.data, packet.id)
+                else:
+                    self.events.append(packet)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this is called from one of the test's functions that `strand` runs."""
+        return _running.get() is self.strand
+
     def run(self, fn: Callable[..., object], *args: Any) -> None:
         """Have a function of the test's run as a turn, after those before it. Any thread, with `lock` or without."""
         if self.strand.put(_run, self, (fn, args), self._habit):
@@ -178,7 +200,7 @@ class FarEnd:
             if handlers:
                 self.run(self._handle, handlers, data, packet.id)
             else:
-                self.events.append(data)
+                self.events.append(packet)
         elif packet.type == ACK:
             then = self._acks.pop(packet.id, None) if packet.id is not None else None
             if then is not None:
@@ -225,7 +247,10 @@ class FarEnd:
 
 def _run(end: FarEnd, call: tuple[Callable[..., object], tuple[Any, ...]]) -> None:
     fn, args = call
+    token = _running.set(end.strand)
     try:
         fn(*args)
     except BaseException as error:          # the wall of the turn: it is raised in the test
         end.fail(error)
+    finally:
+        _running.reset(token)

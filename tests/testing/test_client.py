@@ -284,6 +284,43 @@ def test_the_first_words_of_the_server_are_answered_too(make: MakeServer) -> Non
         assert client.received == [["hello", 1]]
 
 
+def test_what_the_server_has_asked_already_is_answered_when_there_is_a_function_for_it(make: MakeServer) -> None:
+    io = make()
+    with TestClient(io) as client:
+        client.socket.emit("question", "why", ack=lambda answer: io.emit("answered", answer))
+        client.socket.emit("question", "only told")
+        assert client.received == [["question", "why"], ["question", "only told"]]
+        client.on("question", lambda question: question + "!")
+        assert client.receive() == ["question", "only told"]
+        assert client.receive(timeout=5) == ["answered", "why!"]
+
+
+def test_what_was_asked_on_a_connection_that_is_gone_is_no_question_any_more(make: MakeServer) -> None:
+    io = make()
+    told: list[Any] = []
+    client = TestClient(io)
+    client.socket.emit("question", 1, ack=told.append)
+    assert client.received == [["question", 1]]
+    client.lose()
+    client.connect()
+    client.on("question", told.append)
+    client.settle()
+    assert told == [] and client.receive() == ["question", 1]
+    client.disconnect()
+
+
+@pytest.mark.parametrize("what", ["disconnect", "lose", "settle"])
+def test_a_function_of_the_test_may_end_its_client_or_settle(make: MakeServer, what: str) -> None:
+    io = make()
+    done: list[str] = []
+    with TestClient(io, timeout=1) as client:
+        client.on("go", lambda: (getattr(client, what)(), done.append(what)))
+        io.emit("go")
+        client.settle()
+        assert client.connected == (what == "settle")
+    assert done == [what]
+
+
 def test_what_was_sent_to_a_function_comes_in_order_and_before_settle_returns(io: Server) -> None:
     @io.event
     def burst(socket: Any) -> None:
