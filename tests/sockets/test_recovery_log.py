@@ -31,6 +31,7 @@ class Someone:
         self.due: list[tuple[str, float, Parcel]] = []
         """Offset, time and parcel of what was for it and it has not received."""
         self.left_at: float | None = None
+        self.was_one_of_too_many = False
 
     @property
     def is_here(self) -> bool:
@@ -46,10 +47,14 @@ class LogMachine(RuleBasedStateMachine):
         self.options = RecoveryOptions(max_disconnection_duration=AWAY, max_packets=6, max_bytes=3000, max_sessions=3)
         self.recovery = Recovery(self.options, self.driver, GRACE, 2000, "tag")  # type: ignore[arg-type]
         self.everybody: list[Someone] = []
+        self.came = 0
+        self.gone: list[Someone] = []
+        """In the order of their leaving."""
 
     @rule(target=people, rooms=ROOMS)
     def come(self, rooms: frozenset[str]) -> Someone:
-        someone = Someone(f"pid {len(self.everybody)}", rooms)
+        self.came += 1
+        someone = Someone(f"pid {self.came}", rooms)
         with self.recovery.order:
             self.recovery.enter(someone, someone.seat)  # type: ignore[arg-type]
         self.everybody.append(someone)
@@ -94,11 +99,15 @@ class LogMachine(RuleBasedStateMachine):
             with self.recovery.order:
                 self.recovery.depart(someone, someone.seat)  # type: ignore[arg-type]
                 self.recovery.keep(Session(someone.sid, someone.seat, someone.rooms, {}, self.driver.time))
+            self.gone.append(someone)
+            for each in self.gone[: -self.options.max_sessions]:
+                each.was_one_of_too_many = True
 
     @rule(someone=people)
     def come_back(self, someone: Someone) -> None:
         if someone.left_at is None or someone not in self.everybody:
             return
+        self.gone.remove(someone)
         recovery = self.recovery
         with recovery.order:
             session = recovery.take(someone.seat.pid, someone.offset)
@@ -107,6 +116,7 @@ class LogMachine(RuleBasedStateMachine):
                 assert self.driver.time - someone.left_at <= AWAY
                 assert list(recovery.missed(session)) == [parcel for _, _, parcel in someone.due]
                 someone.seat, someone.left_at = session.seat, None
+                someone.was_one_of_too_many = False
                 recovery.enter(someone, someone.seat)  # type: ignore[arg-type]
         if session is None:
             self._must_have_a_reason(someone)
@@ -118,10 +128,9 @@ class LogMachine(RuleBasedStateMachine):
     def _must_have_a_reason(self, someone: Someone) -> None:
         log, left_at = self.recovery._log, someone.left_at
         assert left_at is not None
-        later = sum(1 for each in self.everybody if each.left_at is not None and each.left_at >= left_at)
         reasons = (
             self.driver.time - left_at > AWAY,
-            later > self.options.max_sessions,
+            someone.was_one_of_too_many,
             log.dropped_at > left_at - GRACE,           # something may be lost
             sum(parcel.size for _, _, parcel in someone.due) > 2000,
         )
