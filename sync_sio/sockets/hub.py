@@ -86,6 +86,8 @@ class Hub:
             TypeError: neither.
             ValueError: a name with a comma, which the protocol has no form for.
         """
+        if fn is not None:
+            check_function(fn, f"of({name!r})")     # before anything is made
         namespace: Namespace | ParentNamespace
         if isinstance(name, str):
             checked = _checked_name(name)
@@ -113,15 +115,17 @@ class Hub:
             parent.bear(namespace)
         if self.site.is_started:
             namespace.start()
-        if namespace.name != "/":
-            self._tell_of(namespace)
-        with self._lock:
-            self.namespaces[namespace.name] = namespace
-            del self._births[namespace.name]
-        if self.site.is_started and self.site.cluster is not None:
-            self.site.cluster.adapter.enter(namespace.name)
-        for then in birth.waiting:
-            then(namespace)
+        try:
+            if namespace.name != "/":
+                self._tell_of(namespace)
+        finally:                                # a listener's sys.exit(), or Ctrl-C, leaves nobody waiting for it
+            with self._lock:
+                self.namespaces[namespace.name] = namespace
+                del self._births[namespace.name]
+            if self.site.is_started and self.site.cluster is not None:
+                self.site.cluster.adapter.enter(namespace.name)
+            for then in birth.waiting:
+                then(namespace)
 
     def _living(self, name: str) -> Namespace | None:
         """Return the namespace of this name, unless it is being let go."""

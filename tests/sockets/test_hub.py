@@ -36,6 +36,24 @@ def test_of_with_a_function_listens_for_connections(world: World) -> None:
     assert seen == ["/x"]
 
 
+def test_a_namespace_whose_listener_was_interrupted_is_there_all_the_same(world: World) -> None:
+    @world.main.once("new_namespace")
+    def interrupt(namespace: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.hub.of("/x")
+    assert world.hub.namespaces["/x"] is world.hub.of("/x")
+
+
+def test_no_namespace_is_made_for_what_cannot_listen(world: World) -> None:
+    async def listener(socket: object) -> None: ...
+
+    with pytest.raises(TypeError, match="async"):
+        world.hub.of("/x", listener)
+    assert "/x" not in world.hub.namespaces
+
+
 def test_new_namespaces_are_told_on_the_main_one(world: World) -> None:
     seen: list[Namespace] = []
     world.main.on("new_namespace", seen.append)
