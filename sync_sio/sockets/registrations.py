@@ -19,7 +19,6 @@ from .handlers import (
     function_name,
     key_of,
     methods_of,
-    remove,
     take_once,
 )
 from .middleware import Middleware
@@ -91,12 +90,14 @@ class Registrations:
         return fn
 
     def off(self, event: EventName | None = None, fn: Callable[..., Any] | None = None) -> None:
-        """Remove what was registered with `on` or `event`: one function, all of one event, or all."""
-        if event is None:
-            self._change(Registrations._clear)
-        else:
-            name, key = _listened(event), key_of(event)
-            self._change(lambda each: each._remove(name, key, fn))
+        """Remove what was registered here with `on` or `event`: one function, all of one event, or all.
+
+        What a child of a dynamic namespace has registered itself stays when the parent removes its own; a child removes for itself alone.
+        """
+        with self._family_lock:
+            gone = self._registered(event, fn)
+            for each in (self, *self._heirs):
+                each._drop(gone)
 
     remove_listener = off
     remove_all_listeners = off
@@ -231,17 +232,24 @@ class Registrations:
         if handler.is_concurrent:
             self.concurrent.add(key)
 
-    def _remove(self, name: EventName, key: Key, fn: Callable[..., Any] | None) -> None:
-        remove(self.server_handlers, name, fn)
-        remove(self.handlers, key, fn)
-        if not any(handler.is_concurrent for handler in tuple(self.handlers.get(key, ()))):
-            self.concurrent.discard(key)
+    def _registered(self, event: EventName | None, fn: Callable[..., Any] | None) -> set[Handler]:
+        """Return what `off` is to remove: of several that are `fn`, the last."""
+        if event is None:
+            lists = [*self.server_handlers.values(), *self.handlers.values()]
+        else:
+            lists = [self.server_handlers.get(_listened(event), []), self.handlers.get(key_of(event), [])]
+        if event is None or fn is None:
+            return {handler for handlers in lists for handler in handlers}
+        return {found[-1] for handlers in lists if (found := [handler for handler in handlers if handler.fn == fn])}
 
-    def _clear(self) -> None:
+    def _drop(self, gone: set[Handler]) -> None:
         for registry in (self.server_handlers, self.handlers):
-            for handlers in list(registry.values()):
-                handlers.clear()
-        self.concurrent.clear()
+            for key, handlers in registry.items():
+                for handler in gone.intersection(handlers):
+                    take_once(registry, key, handler)
+        self.concurrent.intersection_update(
+            key for key, handlers in self.handlers.items() if any(handler.is_concurrent for handler in handlers)
+        )
 
 
 def _listened(event: EventName) -> EventName:

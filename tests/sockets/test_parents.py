@@ -125,6 +125,38 @@ def test_what_is_taken_from_the_parent_is_taken_from_its_children(world: World) 
     assert seen == []
 
 
+@pytest.mark.parametrize("of_what", [("hello",), ()])
+def test_what_a_child_has_registered_itself_stays_when_the_parent_removes_its_own(world: World, of_what: tuple[str, ...]) -> None:
+    parent = world.hub.of(DYNAMIC)
+    child = world.hub.of("/dynamic-1")
+    parent.event("hello", lambda socket: None, concurrent=True)
+    own = child.event("hello", lambda socket: None)
+    greet = child.on("connection", lambda socket: None)
+    parent.off(*of_what)
+    assert child.listeners("hello") == [own] and child.listeners("connection") == [greet]
+    assert not parent.listeners("hello") and not child.concurrent
+    child.off(*of_what)
+    assert not child.listeners("hello")
+
+
+def test_a_child_may_be_rid_of_what_is_its_parents(world: World) -> None:
+    parent = world.hub.of(DYNAMIC)
+    one, two = world.hub.of("/dynamic-1"), world.hub.of("/dynamic-2")
+    shared = parent.event("hello", lambda socket: None)
+    one.off("hello")
+    assert not one.listeners("hello") and two.listeners("hello") == parent.listeners("hello") == [shared]
+
+
+def test_a_listener_of_new_namespace_that_ends_its_thread_leaves_nobody_waiting(world: World) -> None:
+    @world.main.once("new_namespace")
+    def leave_early(namespace: Namespace) -> None:
+        raise SystemExit(1)
+
+    world.hub.of(DYNAMIC)
+    joined(world.client(), "/dynamic-1")
+    joined(world.client(), "/dynamic-1")
+
+
 def test_once_on_a_parent_is_once_in_the_whole_family(world: World) -> None:
     seen: list[str] = []
     world.hub.of(DYNAMIC).once("connection", lambda socket: seen.append(socket.namespace.name))
