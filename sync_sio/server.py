@@ -346,6 +346,9 @@ class Server(Broadcaster):
         """Remove a listener, all of one event, or all."""
         self.sockets.off(event, fn)
 
+    remove_listener = off
+    remove_all_listeners = off
+
     def listeners(self, event: str) -> list[Callable[..., Any]]:
         """Return the listeners of one event."""
         return self.sockets.listeners(event)

@@ -15,7 +15,7 @@ from sync_sio.engine import EngineServer
 from sync_sio.testing import TestClient
 
 MANY = "emit send call to in_ except_ local volatile compress timeout fetch_sockets sockets_join sockets_leave disconnect_sockets"
-REGISTER = "on once off listeners event use on_error"
+REGISTER = "on once off listeners remove_listener remove_all_listeners event use on_error"
 NAMES = {
     "server": f"attach listen start close of register sockets engine http_server spawn sleep adapter adapter_status health "
               f"server_side_emit server_side_call {REGISTER} {MANY}",
