@@ -209,7 +209,11 @@ class Connection:
             SlowConsumer: the client did not take what waits within `send_timeout`; it is closed.
         """
         if isinstance(data, str):
-            parcel = Parcel(data.encode("utf-8", "surrogatepass"), (), compress)
+            try:
+                text = data.encode()
+            except UnicodeEncodeError:      # UTF-8 has no form for lone surrogates: they become U+FFFD, as in JavaScript
+                text = data.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+            parcel = Parcel(text, (), compress)
         elif isinstance(data, bytes | bytearray | memoryview):
             parcel = Parcel(None, (bytes(data),), compress)
         else:

@@ -22,7 +22,11 @@ class OldConnection(Connection):
     """Whether it takes binary messages as bytes; else they are text, on a WebSocket, too."""
 
     def send_parcel(self, parcel: Parcel, when_full: WhenFull) -> bool:
-        return super().send_parcel(parcel.for_revision_3 if self.takes_bytes else parcel.as_text, when_full)
+        return super().send_parcel(self.form_of(parcel), when_full)
+
+    def form_of(self, parcel: Parcel) -> Parcel:
+        """Return the parcel as this client takes it."""
+        return parcel.for_revision_3 if self.takes_bytes else parcel.as_text
 
     def receive(self, kind: str, data: bytes) -> None:
         if kind == "2":

@@ -90,8 +90,6 @@ def _open_polling(server: EngineServer, request: Request, connection: Connection
     assert isinstance(connection.transport, PollingTransport)
     form = connection.transport.form
     parcels = _first_parcels(server, connection, upgrades)
-    if connection.protocol == 3:
-        parcels = [parcel.for_revision_3 for parcel in parcels]
     headers = [*session_headers(server, request, cors, is_first=True), *cookie_lines(server, request, connection.id)]
     server.opened(connection)
     return body_answer(server, reply_to(server, request, headers), form.body(parcels))
@@ -105,7 +103,8 @@ def _first_parcels(server: EngineServer, connection: Connection, upgrades: list[
     parcels = [Parcel.control(handshake)]
     initial = options.initial_packet
     if initial is not None:
-        parcels.append(Parcel(initial.encode()) if isinstance(initial, str) else Parcel(None, (initial,)))
+        parcel = Parcel(initial.encode()) if isinstance(initial, str) else Parcel(None, (initial,))
+        parcels.append(connection.form_of(parcel) if isinstance(connection, OldConnection) else parcel)
     return parcels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from sync_sio import Server
 from sync_sio.engine import EngineServer
 from sync_sio.protocol.parcel import Parcel
 from sync_sio.testing import ManualTime
+
+from .conftest import UPGRADE, Rig, frames
 
 
 class Http:
@@ -188,3 +191,27 @@ def test_forms_of_a_parcel_are_made_once_and_shared() -> None:
     assert parcel.as_text is parcel.as_text is parcel.for_revision_3.as_text
     assert [data for _, data in parcel.for_revision_3.packets()] == [b'451-["x",{}]', b"\x04ab"]
     assert [data for _, data in parcel.as_text.packets()] == [b'451-["x",{}]', b"b4YWI="]
+
+
+@pytest.mark.parametrize(
+    ("query", "as_frame", "as_body"), [("", (2, b"\x04\x01\x02"), b"\x01\x03\xff\x04\x01\x02"), ("&b64=1", (1, b"b4AQI="), b"6:b4AQI=")]
+)
+def test_a_binary_initial_packet_bears_its_type_on_each_transport(
+    make_rig: Callable[..., Rig], query: str, as_frame: tuple[int, bytes], as_body: bytes
+) -> None:
+    rig = make_rig(allow_eio3=True, initial_packet=b"\x01\x02")
+    assert rig.request(query=f"EIO=3&transport=polling{query}")[2].endswith(as_body)
+    assert rig.request(query=f"EIO=3&transport=websocket{query}", headers=UPGRADE)[0] == 101
+    assert rig._taken is not None
+    _, _, opened = (rig._taken.recv() or b"").partition(b"\r\n\r\n")
+    assert frames(opened)[1:] == [as_frame]
+
+
+@pytest.mark.parametrize(("query", "body"), [("", "3:4a\ufffd5:4next"), ("&j=0", '___eio[0]("3:4a\\ufffd5:4next");')])
+def test_text_that_utf_8_cannot_say_harms_nothing_beside_it(make_rig: Callable[..., Rig], query: str, body: str) -> None:
+    rig = make_rig(allow_eio3=True)
+    rig.request(query=f"EIO=3&transport=polling{query}")
+    (connection,) = rig.connections
+    connection.send("a\ud83d")
+    connection.send("next")
+    assert rig.request(query=f"EIO=3&transport=polling&sid={connection.id}")[2].decode() == body
