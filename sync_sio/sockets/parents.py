@@ -87,9 +87,10 @@ class ParentNamespace(Registrations, Broadcaster):
 
     def child_left(self, child: Namespace) -> None:
         """A socket has left a child. If nobody is left, and the server cleans up, the child is no more. Any thread, no lock held."""
-        if not self.site.cleans_up or (child.recovery is not None and child.recovery.has_sessions):
+        if not self.site.cleans_up:
             return
-        if child.rooms.close_if_empty():
+        recovery, rooms = child.recovery, child.rooms
+        if rooms.close_if_empty() if recovery is None else recovery.close_if_empty(rooms):
             self._forget(child)
             with self._family_lock:
                 if self._children.get(child.name) is child:

@@ -21,6 +21,7 @@ from ..drivers.strand import Strand
 from ..protocol.parcel import Parcel
 
 if TYPE_CHECKING:
+    from .rooms import Rooms
     from .socket import Socket
 
 RECOVERABLE: Final = frozenset(
@@ -281,6 +282,14 @@ class Recovery:
         if is_emptied:
             self.emptied()
 
+    def close_if_empty(self, rooms: Rooms[Socket]) -> bool:
+        """Let go of everything, and close the rooms, if nobody is there or may come back. Returns whether that is so."""
+        with self.order:            # who leaves is either in the rooms or remembered
+            if self._sessions or not rooms.close_if_empty():
+                return False
+        self.close()
+        return True
+
     def close(self) -> None:
         """Let go of everything: nobody comes back to this process."""
         with self.order:
@@ -289,11 +298,6 @@ class Recovery:
             self._log = _Log(first=self._log.end, dropped_at=self._driver.now())
         if timer is not None:
             timer.cancel()
-
-    @property
-    def has_sessions(self) -> bool:
-        """Tell whether somebody may come back."""
-        return bool(self._sessions)
 
 
 def _nothing() -> None: ...

@@ -292,7 +292,7 @@ def test_nothing_is_kept_for_ever(world: World) -> None:
     person.lose()
     for _ in range(10):
         world.driver.advance(60)
-    assert not recovery.has_sessions and not recovery._log.notes
+    assert not recovery._sessions and not recovery._log.notes
     assert [timer for timer in world.driver.timers if timer.fn is not None] == []
 
 
@@ -554,5 +554,5 @@ def test_who_takes_leave_while_its_middleware_runs_has_used_its_session_up() -> 
     client = world.client()
     client.say(f'0{{"pid":"{person.pid}"}}', "1")
     recovery = world.main.recovery
-    assert recovery is not None and not recovery.has_sessions
+    assert recovery is not None and not recovery._sessions
     end(world)

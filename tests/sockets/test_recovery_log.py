@@ -148,7 +148,7 @@ class LogMachine(RuleBasedStateMachine):
         self.driver.advance(AWAY + GRACE)
         for _ in range(6):
             self.driver.advance(AWAY)
-        assert not self.recovery._log.notes and not self.recovery.has_sessions
+        assert not self.recovery._log.notes and not self.recovery._sessions
         assert not [timer for timer in self.driver.timers if timer.fn is not None]
 
 

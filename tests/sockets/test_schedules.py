@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sync_sio.config import ServerOptions
@@ -279,5 +280,33 @@ def test_handlers_that_come_and_go_while_events_do() -> None:
         driver.settle()
         assert socket.listeners("x") == [fn]
         place.end()
+
+    explore(scenario, SEEDS)
+
+
+def test_a_dynamic_namespace_that_one_leaves_for_good_and_another_may_come_back_to() -> None:
+    def scenario(driver: InterleaveDriver) -> None:
+        options = ServerOptions(connection_state_recovery=True, cleanup_empty_child_namespaces=True)
+        hub = Hub(None, options, JsonParser())
+        hub.start(driver)
+        hub.of(re.compile("^/room"))
+        connections = [FakeConnection(driver) for _ in range(2)]
+        for connection in connections:
+            connection.receiver = hub.opened(connection)  # type: ignore[arg-type]
+            driver.post(connection.receiver.text, b"0/room,")
+        driver.settle()
+        child = hub.of("/room")
+        assert len(child) == 2
+        child.emit("noted")
+        driver.run_all(lambda: connections[0].close("transport close"), lambda: driver.post(connections[1].receiver.text, b"1/room,"))
+        driver.settle()
+        assert hub.namespaces.get("/room") is child     # or what it knows of the first would be lost
+        driver.sleep(600)
+        driver.settle()
+        assert "/room" not in hub.namespaces
+        assert not driver.timers
+        connections[1].close("transport close")
+        driver.settle()
+        assert hub.audit() == []
 
     explore(scenario, SEEDS)
