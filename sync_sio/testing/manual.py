@@ -177,6 +177,8 @@ class ManualDriver:
         self._interest: dict[int, tuple[bool, bool]] = {}
         self._free: list[Player] = []
         self._waiting: list[Player] = []
+        self._quiet: list[Player] = []
+        """Those whose turn has called `settle`, the innermost last."""
         self._playing: Player | None = None
         self._is_phase_one = False
         self._is_stopped = False
@@ -220,11 +222,18 @@ class ManualDriver:
         return is_any
 
     def settle(self) -> None:
-        """Run phase one and turns until nothing is left to do at this moment."""
+        """Run phase one and turns until nothing is left to do at this moment. In a turn: let everybody else do so."""
+        player = self._playing
+        if player is not None:
+            self._quiet.append(player)
+            player.rest()
+            return
         for _ in range(100_000):
             is_any = self.step()
             if not self.run_turns() and not is_any:
-                return
+                if not self._quiet:
+                    return
+                self._play(self._quiet.pop())
         raise Stuck("there is always something to do: does somebody report as readable what it does not read?")
 
     def advance(self, seconds: float) -> None:
@@ -336,7 +345,7 @@ class ManualDriver:
 
     def abandon(self) -> None:
         self._timers = Timers()
-        for left in (self._posts, self._turns, self._spawned, self._watched, self._interest, self._waiting, self._free):
+        for left in (self._posts, self._turns, self._spawned, self._watched, self._interest, self._waiting, self._quiet, self._free):
             left.clear()
 
     def audit(self) -> list[str]:
@@ -345,7 +354,7 @@ class ManualDriver:
         left += [f"a timer: {getattr(timer.fn, '__qualname__', timer.fn)}" for timer in self._timers]
         left += [f"a post: {getattr(fn, '__qualname__', fn)}" for fn, _ in self._posts]
         left += [f"a turn that waits: {strand!r}" for strand in self._turns]
-        left += [f"a turn that waits for something: {player.strand or player.job!r}" for player in self._waiting]
+        left += [f"a turn that waits for something: {player.strand or player.job!r}" for player in (*self._waiting, *self._quiet)]
         return left
 
     # -- inside ------------------------------------------------------------------------------------------------------------

@@ -72,6 +72,24 @@ def test_a_handler_that_waits_stays_where_it_is(rig: ManualRig) -> None:
     assert seen == [False] and far.recv() == b"!"
 
 
+def test_a_turn_that_settles_goes_on_when_all_others_rest(rig: ManualRig) -> None:
+    seen: list[bytes] = []
+
+    def handler(client: Client, data: bytes) -> None:
+        if data != b"c":
+            following[data].far.stream.send(bytes((data[0] + 1,)))
+            rig.driver.settle()
+            assert bytes((data[0] + 1,)) in seen
+        seen.append(data)
+
+    first, second, third = (Client(rig, handler).start() for _ in range(3))
+    following = {b"a": second, b"b": third}
+    first.far.stream.send(b"a")
+    rig.driver.settle()
+    assert seen == [b"c", b"b", b"a"]
+    assert not any("turn" in left for left in rig.driver.audit())
+
+
 def test_waiting_turns_may_end_in_any_order(rig: ManualRig) -> None:
     driver = rig.driver
     waiters = [driver.waiter() for _ in range(3)]

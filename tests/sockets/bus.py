@@ -107,7 +107,7 @@ class Bus:
         while self.under_way:
             self.step()
             for world in self.worlds:
-                world.driver.work()
+                world.driver.settle()
 
     def lose(self, number: int) -> None:
         """A server dies, and the others learn of it."""

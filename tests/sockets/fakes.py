@@ -8,108 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from sync_sio.config import ServerOptions
-from sync_sio.drivers.base import Lock
-from sync_sio.drivers.locks import breaches, native_lock, native_order_lock
+from sync_sio.drivers.locks import breaches
 from sync_sio.drivers.strand import Strand
 from sync_sio.errors import ProtocolError
 from sync_sio.protocol.parcel import Parcel
 from sync_sio.protocol.socketio.parser import JsonParser
 from sync_sio.sockets.hub import Hub
 from sync_sio.sockets.socket import Socket
-
-
-class Timer:
-    def __init__(self, at: float, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
-        self.at = at
-        self.fn: Callable[..., None] | None = fn
-        self.args = args
-
-    def cancel(self) -> None:
-        self.fn, self.args = None, ()
-
-
-class Waiter:
-    """Waiting plays `driver.meanwhile`, then whatever is ready to run, then time passes."""
-
-    def __init__(self, driver: InlineDriver) -> None:
-        self.driver = driver
-        self.is_set = False
-        self.value: Any = None
-
-    def set(self, value: Any = None) -> bool:
-        if self.is_set:
-            return False
-        self.is_set = True
-        self.value = value
-        return True
-
-    def wait(self, timeout: float | None = None) -> bool:
-        driver = self.driver
-        while not self.is_set and driver.meanwhile:
-            driver.meanwhile.pop(0)()
-            driver.work()
-        if not self.is_set:
-            assert timeout is not None, "this would wait for ever"
-            driver.advance(timeout)
-        return self.is_set
-
-
-class InlineDriver:
-    """Everything on one thread; strands run in `work`, timers in `advance`."""
-
-    name = "manual"
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.ready: list[Strand] = []
-        self.timers: list[Timer] = []
-        self.meanwhile: list[Callable[[], object]] = []
-        self.is_blocking = True
-
-    def lock(self) -> Lock:
-        return native_lock()
-
-    def order_lock(self) -> Lock:
-        return native_order_lock()
-
-    def waiter(self) -> Waiter:
-        return Waiter(self)
-
-    def now(self) -> float:
-        return self.time
-
-    def wall_time(self) -> float:
-        return 1_700_000_000.25
-
-    def ident(self) -> int:
-        return 1
-
-    def may_wait(self) -> bool:
-        return self.is_blocking
-
-    def run(self, strand: Strand) -> None:
-        self.ready.append(strand)
-
-    def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:
-        timer = Timer(self.time + delay, fn, args)
-        self.timers.append(timer)
-        return timer
-
-    def work(self) -> None:
-        while self.ready:
-            strand = self.ready.pop(0)
-            if strand.work():
-                self.ready.append(strand)
-
-    def advance(self, seconds: float) -> None:
-        self.time += seconds
-        for timer in sorted(self.timers, key=lambda each: each.at):
-            if timer.fn is not None and timer.at <= self.time:
-                fn, args = timer.fn, timer.args
-                timer.cancel()
-                fn(*args)
-                self.work()
-        self.timers = [timer for timer in self.timers if timer.fn is not None]
+from sync_sio.testing.manual import ManualDriver
 
 
 class FakeConnection:
@@ -194,7 +100,7 @@ class Client:
     def say(self, *messages: str | bytes) -> None:
         """Send messages (one read), then let everything run."""
         self.say_only(*messages)
-        self.world.driver.work()
+        self.world.driver.settle()
 
     def say_only(self, *messages: str | bytes) -> None:
         """The same without running anything. A protocol error closes the connection, as the engine does."""
@@ -227,7 +133,7 @@ class Client:
 
     def drop(self, reason: str = "transport close", description: object = None) -> None:
         self.connection.close(reason, description)
-        self.world.driver.work()
+        self.world.driver.settle()
 
     @property
     def is_open(self) -> bool:
@@ -235,30 +141,56 @@ class Client:
 
 
 class World:
-    """One hub on one driver."""
+    """One hub on one driver: turns run when `settle` is called, or when the test waits."""
 
     def __init__(self, **options: Any) -> None:
-        self.driver = InlineDriver()
+        self.driver = ManualDriver()
         self.io = SimpleNamespace(name="the server")
         self.hub = Hub(self.io, ServerOptions(**options), JsonParser())
         self.main = self.hub.of("/")
         self.clients: list[Client] = []
 
     def start(self) -> None:
-        self.hub.start(self.driver)  # type: ignore[arg-type]
+        self.hub.start(self.driver)
 
     def client(self, **environ: Any) -> Client:
         client = Client(self, {"QUERY_STRING": "EIO=4&transport=websocket", "wsgi.url_scheme": "http", **environ})
         self.clients.append(client)
         return client
 
+    def meanwhile(self, *steps: Callable[[], object]) -> None:
+        """Take these steps beside whatever waits then, and let everything happen after each."""
+
+        def play() -> None:
+            for step in steps:
+                step()
+                self.driver.settle()
+
+        self.driver.spawn(play)
+
+    def in_phase_one(self, fn: Callable[[], object]) -> None:
+        """Call it where nothing may block; raise what it raises."""
+        caught: list[Exception] = []
+
+        def run() -> None:
+            try:
+                fn()
+            except Exception as error:
+                caught.append(error)
+
+        self.driver.post(run)
+        self.driver.settle()
+        for error in caught:
+            raise error
+
     def end(self) -> None:
         """Close all clients and look for what is left."""
         for client in self.clients:
             client.drop()
-        self.driver.work()
+        self.driver.settle()
         assert self.hub.audit() == []
-        assert [timer for timer in self.driver.timers if timer.fn is not None] == []
+        assert self.driver.audit() == []
+        self.driver.stop(0)
         for client in self.clients:
             assert (client.connection.queued, client.connection.queued_bytes, client.connection.owed_acks) == (0, 0, 0)
         assert breaches == []

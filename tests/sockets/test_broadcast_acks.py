@@ -42,7 +42,7 @@ def owed(clients: list[Client]) -> list[int]:
 
 
 def timers(world: World) -> int:
-    return sum(timer.fn is not None for timer in world.driver.timers)
+    return sum(left.startswith("a timer") for left in world.driver.audit())
 
 
 def test_all_have_answered(world: World, clients: list[Client], told: Told) -> None:
@@ -79,7 +79,7 @@ def test_whom_it_asks_is_whom_a_broadcast_reaches(world: World, clients: list[Cl
 def test_nobody_there_is_an_answer_at_once(world: World, clients: list[Client], told: Told, room: Any) -> None:
     world.main.to(room).emit("q", ack=told)
     assert told.calls == []             # not inside emit: a callback is a turn of its own
-    world.driver.work()
+    world.driver.settle()
     assert told.calls == [(None, [])]
     assert world.main.to(room).call("q") == []
     assert timers(world) == 0
@@ -135,7 +135,7 @@ def test_the_end_of_the_server_ends_it(world: World, clients: list[Client], told
     world.main.emit("q", ack=told)
     clients[0].say("30[1]")
     world.hub.close()
-    world.driver.work()
+    world.driver.settle()
     assert told.calls == [(None, [1])]
 
 
@@ -167,7 +167,7 @@ def test_who_owes_too_many_is_sent_it_and_not_awaited(
 
 def test_call_blocks_and_returns_the_responses(world: World, clients: list[Client]) -> None:
     for number, client in enumerate(clients):
-        world.driver.meanwhile.append(lambda number=number, client=client: client.say(f"30[{number}]"))
+        world.meanwhile(lambda number=number, client=client: client.say(f"30[{number}]"))
     assert world.main.call("q") == [0, 1, 2]
     assert timers(world) == 0
 
@@ -179,7 +179,7 @@ def test_call_times_out_with_what_has_come(world: World, clients: list[Client]) 
             call()
         return world.driver.time - begun, caught.value.responses
 
-    world.driver.meanwhile.append(lambda: clients[1].say('30["b"]'))
+    world.meanwhile(lambda: clients[1].say('30["b"]'))
     assert after(lambda: world.main.call("q")) == (60, ["b"])
     assert after(lambda: world.main.timeout(3).call("q")) == (3, [])
     assert after(lambda: world.main.timeout(3).call("q", timeout=2)) == (2, [])
@@ -188,14 +188,13 @@ def test_call_times_out_with_what_has_come(world: World, clients: list[Client]) 
 
 
 def test_call_without_a_time_out_ends_when_all_have_left(world: World, clients: list[Client]) -> None:
-    world.driver.meanwhile += [client.drop for client in clients]
+    world.meanwhile(*[client.drop for client in clients])
     assert world.main.call("q", timeout=None) == []
 
 
 def test_call_is_refused_where_nobody_may_block(world: World, clients: list[Client]) -> None:
-    world.driver.is_blocking = False
     with pytest.raises(RuntimeError, match="ack="):
-        world.main.call("q")
+        world.in_phase_one(lambda: world.main.call("q"))
     assert owed(clients) == [0, 0, 0]
 
 
@@ -209,7 +208,7 @@ def test_a_callback_that_fails_is_logged_and_told_to_on_error(
         raise SystemExit("on purpose")
 
     world.main.to("nobody").emit("q", ack=failing)
-    world.driver.work()
+    world.driver.settle()
     assert told == [("on purpose", None, "q")]
     assert "'q' failed" in caplog.text
 
@@ -291,7 +290,7 @@ def test_disconnect_sockets(world: World, clients: list[Client]) -> None:
     world.main.disconnect_sockets(close=True)
     assert clients[2].said() == ["1", "1/other,"]
     assert [client.is_open for client in clients] == [True, True, False]
-    world.driver.work()
+    world.driver.settle()
     assert reasons == ["server namespace disconnect"] * 3
 
 
@@ -303,7 +302,7 @@ def test_a_remote_socket_stands_for_one_client(world: World, clients: list[Clien
     assert clients[0].said() == ['2["plain",1]', '20["q"]']
     clients[0].say('30["one",2]')
     assert told.calls == [(None, "one")]
-    world.driver.meanwhile.append(lambda: clients[0].say("31[[1,2]]"))
+    world.meanwhile(lambda: clients[0].say("31[[1,2]]"))
     assert remote.call("q") == [1, 2]
     remote.join(["x", "y"])
     remote.leave("y")
@@ -316,7 +315,7 @@ def test_a_remote_socket_stands_for_one_client(world: World, clients: list[Clien
     remote.disconnect()
     assert not socket.connected and clients[0].is_open
     remote.emit("q", ack=told)
-    world.driver.work()
+    world.driver.settle()
     assert isinstance(told.calls[2][0], Disconnected)
     with pytest.raises(Disconnected):
         remote.call("q")

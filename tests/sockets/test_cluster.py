@@ -201,7 +201,7 @@ def test_a_namespace_that_another_server_does_not_know_holds_nobody_up(cluster: 
     client.say("3/chat,0[1]")
     cluster.bus.pump()
     assert told.calls == [(None, [1])]
-    cluster.worlds[0].driver.meanwhile.append(cluster.bus.pump)
+    cluster.worlds[0].meanwhile(cluster.bus.pump)
     assert [each.data for each in chat.fetch_sockets()] == [{}]
 
 
@@ -243,14 +243,14 @@ def test_a_server_that_leaves_is_awaited_no_longer() -> None:
     for _ in range(2):      # server 1 gets both; server 2 nothing
         cluster.bus.step()
         cluster.bus.under_way.popleft()
-    cluster.worlds[1].driver.work()
+    cluster.worlds[1].driver.settle()
     cluster.clients[0].say("30[0]")
     cluster.clients[1].say("30[1]")
     while cluster.bus.under_way:
         cluster.bus.step()
     assert told.calls == asked.calls == []
     cluster.bus.lose(2)
-    cluster.worlds[0].driver.work()
+    cluster.worlds[0].driver.settle()
     assert told.calls == [(None, [0, 1])]
     assert asked.calls == [(None, ["one"])]
     assert cluster.inquiries() == 0
@@ -261,10 +261,10 @@ def test_call_of_all_servers(cluster: Cluster) -> None:
         for number, client in enumerate(cluster.clients):
             client.say(f"30[{number}]")
 
-    cluster.worlds[0].driver.meanwhile += [cluster.bus.pump, answers, cluster.bus.pump]
+    cluster.worlds[0].meanwhile(cluster.bus.pump, answers, cluster.bus.pump)
     assert sorted(cluster.main.call("q")) == [0, 1, 2]
     cluster.bus.adapters[1].is_deaf = True
-    cluster.worlds[0].driver.meanwhile += [cluster.bus.pump, lambda: cluster.clients[2].say('31["late"]'), cluster.bus.pump]
+    cluster.worlds[0].meanwhile(cluster.bus.pump, lambda: cluster.clients[2].say('31["late"]'), cluster.bus.pump)
     with pytest.raises(AckTimeout) as caught:
         cluster.main.call("q", timeout=4)
     assert caught.value.responses == ["late"]
@@ -286,7 +286,7 @@ def test_rooms_and_ends_of_clients_elsewhere(cluster: Cluster) -> None:
 def test_fetch_sockets_of_all_servers(cluster: Cluster) -> None:
     cluster.sockets[1].data["name"] = "bob"
     cluster.sockets[2].data["wrong"] = object()
-    cluster.worlds[0].driver.meanwhile.append(cluster.bus.pump)
+    cluster.worlds[0].meanwhile(cluster.bus.pump)
     found = {each.id: each for each in cluster.main.fetch_sockets()}
     assert set(found) == {socket.id for socket in cluster.sockets}
     remote = found[cluster.sockets[1].id]
@@ -301,7 +301,7 @@ def test_fetch_sockets_of_all_servers(cluster: Cluster) -> None:
     assert cluster.said() == [[], ['2["hello"]'], []]
     assert cluster.sockets[1].rooms == {remote.id, "b"}
 
-    cluster.worlds[0].driver.meanwhile += [cluster.bus.pump, lambda: cluster.clients[1].say('30["yes"]'), cluster.bus.pump]
+    cluster.worlds[0].meanwhile(cluster.bus.pump, lambda: cluster.clients[1].say('30["yes"]'), cluster.bus.pump)
     assert remote.call("q") == "yes"
     told = Told()
     remote.timeout(2).emit("q", ack=told)
@@ -315,7 +315,7 @@ def test_fetch_sockets_without_an_answer_of_all(cluster: Cluster) -> None:
     cluster.bus.adapters[2].is_deaf = True
     begun = cluster.worlds[0].driver.time
     for operator, seconds in ((cluster.main.to("a"), 5), (cluster.main.timeout(2), 2)):
-        cluster.worlds[0].driver.meanwhile.append(cluster.bus.pump)
+        cluster.worlds[0].meanwhile(cluster.bus.pump)
         with pytest.raises(AckTimeout) as caught:
             operator.fetch_sockets()
         assert {each.id for each in caught.value.responses} == {socket.id for socket in cluster.sockets[:2]}  # type: ignore[attr-defined]
@@ -324,10 +324,9 @@ def test_fetch_sockets_without_an_answer_of_all(cluster: Cluster) -> None:
 
 
 def test_nothing_is_asked_where_nobody_may_block(cluster: Cluster) -> None:
-    cluster.worlds[0].driver.is_blocking = False
     for use in (cluster.main.fetch_sockets, lambda: cluster.main.call("q"), lambda: cluster.main.server_side_call("e")):
         with pytest.raises(RuntimeError, match="blocks"):
-            use()
+            cluster.worlds[0].in_phase_one(use)
     assert cluster.kinds() == [] and cluster.inquiries() == 0
 
 
@@ -363,7 +362,7 @@ def test_server_side_events_are_answered_as_handlers_answer(cluster: Cluster) ->
     cluster.bus.pump()
     ((error, responses),) = told.calls
     assert error is None and sorted(responses, key=str) == [6, ["several", 5]]
-    cluster.worlds[0].driver.meanwhile.append(cluster.bus.pump)
+    cluster.worlds[0].meanwhile(cluster.bus.pump)
     assert sorted(cluster.main.server_side_call("e", 7), key=str) == [8, ["several", 7]]
 
 
@@ -390,7 +389,7 @@ def test_a_server_that_does_not_listen_or_fails_does_not_answer(cluster: Cluster
 
 def test_server_side_call_times_out_with_what_has_come(cluster: Cluster) -> None:
     cluster.worlds[1].main.on("e", lambda: 1)
-    cluster.worlds[0].driver.meanwhile.append(cluster.bus.pump)
+    cluster.worlds[0].meanwhile(cluster.bus.pump)
     begun = cluster.worlds[0].driver.time
     with pytest.raises(AckTimeout) as caught:
         cluster.main.server_side_call("e", timeout=2)
@@ -415,7 +414,7 @@ def test_alone_servers_answer_at_once(world: World) -> None:
     told = Told()
     world.main.server_side_emit("e", ack=told)
     assert told.calls == []
-    world.driver.work()
+    world.driver.settle()
     assert told.calls == [(None, [])]
     assert world.main.server_side_call("e", 1) == []
     world.main.server_side_emit("disconnect")       # only three names are ours among servers
@@ -433,7 +432,7 @@ def test_closing_a_server_ends_what_it_waits_for(cluster: Cluster) -> None:
     cluster.main.emit("q", ack=told)
     cluster.main.server_side_emit("e", ack=told)
     cluster.worlds[0].hub.close()
-    cluster.worlds[0].driver.work()
+    cluster.worlds[0].driver.settle()
     assert [type(error) for error, _ in told.calls] == [AckTimeout] * 2
     assert cluster.bus.adapters[0].listener is None
     cluster.bus.pump()
@@ -450,7 +449,7 @@ def test_a_server_that_is_closed_while_it_asks_leaves_nothing_in_tables(cluster:
 
     hub.site.probes = (Closing(),)
     cluster.main.emit("q", ack=told)
-    cluster.worlds[0].driver.work()
+    cluster.worlds[0].driver.settle()
     assert [type(error) for error, _ in told.calls] == [AckTimeout]
     assert cluster.owed()[0] == 0
     hub.site.probes = ()

@@ -53,7 +53,7 @@ def test_without_middleware_the_reader_answers_so_that_a_full_pool_keeps_nobody_
     client.say_only("0")
     (socket,) = world.main
     assert socket.connected and len(client.said()) == 1 and seen == []
-    world.driver.work()
+    world.driver.settle()
     assert seen == ["connected"]
 
 
@@ -196,7 +196,7 @@ def test_next_may_be_called_later_and_events_wait_until_then(world: World) -> No
     assert (client.said(), seen, client.connection.queued) == ([], [], 2)
     later[0]()
     later[0](ConnectRefused("ignored: the first call counts"))
-    world.driver.work()
+    world.driver.settle()
     client.say('2["hello",3]')
     assert len(client.said()) == 1
     assert seen == ["second", 1, 2, 3]
@@ -221,7 +221,7 @@ def test_a_refusal_by_a_late_next_drops_the_events_that_waited(world: World) -> 
     client = world.client()
     client.say("0", '2["hello",1]')
     later[0](ConnectRefused("no"))
-    world.driver.work()
+    world.driver.settle()
     assert client.said() == ['4{"message":"no"}']
 
 
@@ -245,7 +245,7 @@ def test_a_next_after_the_time_out_does_nothing(world: World) -> None:
     world.driver.advance(46)
     client.said()
     later[0]()
-    world.driver.work()
+    world.driver.settle()
     assert client.said() == [] and len(world.main) == 0
 
 
@@ -355,12 +355,12 @@ def test_a_client_that_leaves_while_middleware_runs_triggers_nothing(world: Worl
     client.say("0", '2["hello"]')
     client.drop()
     later[0]()
-    world.driver.work()
+    world.driver.settle()
     other = world.client()
     other.say("0")
     other.say("1")
     later[1]()
-    world.driver.work()
+    world.driver.settle()
     assert seen == [] and other.is_open
 
 

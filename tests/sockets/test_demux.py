@@ -111,7 +111,7 @@ def test_events_that_wait_for_middleware_count_too(world: World) -> None:
     client.say("0", '2["hello"]')
     assert (client.connection.queued, client.connection.queued_bytes) == (1, 10)
     later[0]()
-    world.driver.work()
+    world.driver.settle()
     assert (client.connection.queued, client.connection.queued_bytes) == (0, 0)
 
 
@@ -119,5 +119,5 @@ def test_a_connection_that_closes_while_its_connect_is_read_leaves_nothing(world
     client = world.client()
     client.receiver.closed("transport close", None)
     client.receiver.text(b"0")
-    world.driver.work()
+    world.driver.settle()
     assert client.said() == [] and world.hub.audit() == []

@@ -368,7 +368,7 @@ def test_clients_cannot_forge_what_only_the_server_tells(world: World, name: str
     from sync_sio.protocol.socketio.packet import EVENT, Packet
 
     client.receiver._sort(Packet(EVENT, "/", [name, {}, {}]), 10)       # as a parser that lets it through would
-    world.driver.work()
+    world.driver.settle()
     assert seen == ([] if name != "new_namespace" else ["forged"])
     assert core.state.value == "connected"
     seen.clear()
@@ -600,7 +600,7 @@ def test_a_packet_whose_next_comes_later_runs_then_and_others_pass(world: World)
     assert seen == ["y"]
     later[0]()
     later[0]()
-    world.driver.work()
+    world.driver.settle()
     assert seen == ["y", "x"] and client.said() == ["31[1]"]
 
 
@@ -613,7 +613,7 @@ def test_a_late_next_after_the_end_does_nothing(world: World) -> None:
     socket.on("x", lambda: seen.append("x"))
     client.say('2["x"]', "1")
     later[0]()
-    world.driver.work()
+    world.driver.settle()
     assert seen == []
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sync_sio.sockets.namespace import Namespace
+from sync_sio.testing.manual import ManualDriver
 
-from .fakes import InlineDriver, World
+from .fakes import World
 
 
 def test_names_are_normalised_and_a_namespace_is_made_once(world: World) -> None:
@@ -103,7 +104,7 @@ def test_a_forks_child_forgets_sockets_and_keeps_registrations(world: World) -> 
     assert len(world.main) == 0
     world.main.emit("nobody")
     assert client.said() == []
-    world.driver = InlineDriver()
+    world.driver = ManualDriver()
     world.start()
     other = world.client()
     other.join()

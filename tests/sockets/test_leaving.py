@@ -44,7 +44,7 @@ def test_the_server_disconnects_it(world: World) -> None:
     socket.disconnect()
     socket.disconnect()
     assert client.said() == ["1"] and client.is_open
-    world.driver.work()
+    world.driver.settle()
     assert [each[:2] for each in seen] == [
         ("disconnecting", "server namespace disconnect"),
         ("disconnect", "server namespace disconnect"),
@@ -59,7 +59,7 @@ def test_the_server_closes_the_whole_connection(world: World) -> None:
     client.join("/chat")
     client.said()
     socket.disconnect(close=True)
-    world.driver.work()
+    world.driver.settle()
     assert client.said() == ["1", "1/chat,"] and not client.is_open
     assert ("chat", "server namespace disconnect") in seen and seen[0][1] == "server namespace disconnect"
 
@@ -134,7 +134,7 @@ def test_events_received_before_the_end_still_run_and_see_it(world: World) -> No
     socket.on("x", lambda n: seen.append((n, socket.connected)) or "unheard")  # type: ignore[func-returns-value]
     socket.on("disconnect", lambda: seen.append("disconnect"))
     client.say_only('21["x",1]', '2["x",2]', "1")
-    world.driver.work()
+    world.driver.settle()
     assert seen == [(1, False), (2, False), "disconnect"] and client.said() == []
 
 
@@ -202,12 +202,12 @@ def test_callers_on_other_threads_than_the_strand_get_disconnected_each(world: W
     caught: list[Disconnected] = []
 
     def nested() -> None:
-        world.driver.meanwhile.append(client.drop)
+        world.meanwhile(client.drop)
         with pytest.raises(Disconnected) as error:
             socket.call("inner", timeout=None)
         caught.append(error.value)
 
-    world.driver.meanwhile.append(nested)
+    world.meanwhile(nested)
     with pytest.raises(Disconnected) as error:
         socket.call("outer", timeout=None)
     assert len(caught) == 1 and caught[0] is not error.value
@@ -223,7 +223,6 @@ def test_close_lets_all_leave_without_telling_clients_to_stay_away(world: World)
         client.join()
     world.hub.close()
     assert len(world.main) == 0
-    world.driver.meanwhile.append(world.driver.work)
     assert world.hub.wait_until_told(2.0)
     assert [each[1] for each in seen] == ["server shutting down"] * 6
     assert [client.said() for client in clients] == [[], [], []]
@@ -231,9 +230,10 @@ def test_close_lets_all_leave_without_telling_clients_to_stay_away(world: World)
 
 def test_waiting_for_the_handlers_ends_after_the_time_out(world: World) -> None:
     client = world.client()
-    client.join()
+    client.join().on("disconnect", lambda: world.driver.sleep(3))
     world.hub.close()
     assert not world.hub.wait_until_told(2.0)
+    world.driver.advance(1)
 
 
 def test_close_in_a_handler_does_not_wait_for_its_own_socket(world: World) -> None:
@@ -245,7 +245,6 @@ def test_close_in_a_handler_does_not_wait_for_its_own_socket(world: World) -> No
     @socket.on("stop")
     def stop() -> None:
         world.hub.close()
-        world.driver.meanwhile.append(world.driver.work)
         seen.append(world.hub.wait_until_told(2.0))
 
     client.say('2["stop"]')

@@ -41,7 +41,7 @@ def test_before_the_server_runs_it_is_empty_and_may_be_listened_to() -> None:
     assert world.main.adapter.rooms == world.main.adapter.sids == {}
     world.start()
     socket = world.client().join()
-    world.driver.work()
+    world.driver.settle()
     assert heard == [socket.id]
 
 
@@ -54,17 +54,17 @@ def test_changes_are_told_in_order(world: World, heard: list[tuple[Any, ...]]) -
     socket.join("a")
     socket.join(["a", "b"])
     assert heard == []              # not on the thread that joins
-    world.driver.work()
+    world.driver.settle()
     assert heard == [("create-room", "a"), ("join-room", "a", sid), ("create-room", "b"), ("join-room", "b", sid)]
     two = other.join()
     two.join("a")
-    world.driver.work()
+    world.driver.settle()
     heard.clear()
     socket.leave("a")
     socket.leave("a")
     socket.leave("unknown")
     socket.leave("b")
-    world.driver.work()
+    world.driver.settle()
     assert heard == [("leave-room", "a", sid), ("leave-room", "b", sid), ("delete-room", "b")]
     heard.clear()
     other.drop()
@@ -76,14 +76,14 @@ def test_a_room_of_somebodys_id_is_one_room(world: World, heard: list[tuple[Any,
     first, second = one.join(), two.join()
     heard.clear()
     second.join(first.id)
-    world.driver.work()
+    world.driver.settle()
     assert heard == [("join-room", first.id, second.id)]
     assert world.main.adapter.rooms[first.id] == {first.id, second.id}
     heard.clear()
     one.drop()
     assert heard == [("leave-room", first.id, first.id)]
     second.leave(first.id)
-    world.driver.work()
+    world.driver.settle()
     assert heard[1:] == [("leave-room", first.id, second.id), ("delete-room", first.id)]
 
 
@@ -110,7 +110,7 @@ def test_listeners_come_and_go(world: World) -> None:
     assert adapter.listeners("join-room") == [once, always]
     socket.join("a")
     socket.join("b")
-    world.driver.work()
+    world.driver.settle()
     assert heard == [("once", "a"), ("always", "a"), ("always", "b")]
     assert world.main.rooms.watch is not None
     adapter.off("join-room", always)
@@ -118,7 +118,7 @@ def test_listeners_come_and_go(world: World) -> None:
     adapter.on("leave-room", always)
     adapter.off()
     socket.leave("a")
-    world.driver.work()
+    world.driver.settle()
     assert len(heard) == 3
     with pytest.raises(ValueError, match="join-room"):
         adapter.on("join_room", always)
@@ -136,7 +136,7 @@ def test_a_listener_that_fails_stops_nobody(world: World, heard: list[tuple[Any,
     socket = world.client().join()
     socket.leave(socket.id)
     socket.join("a")
-    world.driver.work()
+    world.driver.settle()
     assert [event for event, *_ in heard] == ["create-room", "create-room"]
     assert caplog.text.count("'join-room' failed") == 2
 
@@ -148,6 +148,6 @@ def test_news_for_a_listener_that_is_too_slow_are_bounded(
     socket = world.client().join()
     heard.clear()
     socket.join([str(number) for number in range(10)])
-    world.driver.work()
+    world.driver.settle()
     assert len(heard) == 3
     assert "17 changes" in caplog.text

@@ -244,7 +244,7 @@ def test_a_parents_questions_are_answered_by_all_children(world: World) -> None:
     one.say('3/dynamic-1,0["a"]')
     two.say('3/dynamic-2,0["b"]')
     assert told[1:] == [(None, ["a", "b"])]
-    world.driver.meanwhile.append(lambda: two.say('3/dynamic-2,1["b"]'))
+    world.meanwhile(lambda: two.say('3/dynamic-2,1["b"]'))
     with pytest.raises(TimeoutError) as caught:
         parent.timeout(5).call("q")
     assert caught.value.responses == ["b"]  # type: ignore[attr-defined]
@@ -261,7 +261,7 @@ def test_the_utilities_of_a_parent_are_for_all_children(world: World) -> None:
     assert not any("room" in each.rooms for each in sockets)
     parent.disconnect_sockets()
     assert one.said() == ["1/dynamic-1,"] and two.said() == ["1/dynamic-2,"]
-    world.driver.work()
+    world.driver.settle()
 
 
 def test_events_and_an_end_that_come_while_a_rule_is_asked_are_kept_in_order(world: World) -> None:
@@ -273,7 +273,7 @@ def test_events_and_an_end_that_come_while_a_rule_is_asked_are_kept_in_order(wor
     client = world.client()
     client.say_only("0/dynamic-1,", '2/dynamic-1,["e",1]', '2/dynamic-1,["e",2]')
     assert client.connection.queued == 3
-    world.driver.work()
+    world.driver.settle()
     client.say('2/dynamic-1,["e",3]', "1/dynamic-1,")
     assert seen == ["connection", 1, 2, 3, "client namespace disconnect"]
 
@@ -286,7 +286,7 @@ def test_a_client_that_leaves_while_a_rule_is_asked_is_never_there(world: World)
     one.say_only("0/x,", '2/x,["e"]', "1/x,")
     two.say_only("0/x,", '2/x,["e"]')
     two.drop()
-    world.driver.work()
+    world.driver.settle()
     assert seen == [] and one.said() == [] and one.is_open
     joined(one, "/x")
 
@@ -305,7 +305,7 @@ def test_two_clients_at_once_make_one_child(world: World) -> None:
     clients = [world.client() for _ in range(3)]
     for client in clients:
         client.say_only("0/dynamic-1,")
-    world.driver.work()
+    world.driver.settle()
     assert made == ["/dynamic-1"]
     assert len(parent.children["/dynamic-1"]) == 3
 

@@ -12,8 +12,7 @@ from sync_sio.config import RecoveryOptions
 from sync_sio.protocol.parcel import Parcel
 from sync_sio.sockets.recovery import Recovery, Seat, Session
 from sync_sio.sockets.rooms import Target
-
-from .fakes import InlineDriver
+from sync_sio.testing.manual import ManualDriver
 
 GRACE = 5.0
 AWAY = 20.0
@@ -43,9 +42,9 @@ class LogMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver = InlineDriver()
+        self.driver = ManualDriver()
         self.options = RecoveryOptions(max_disconnection_duration=AWAY, max_packets=6, max_bytes=3000, max_sessions=3)
-        self.recovery = Recovery(self.options, self.driver, GRACE, 2000, "tag")  # type: ignore[arg-type]
+        self.recovery = Recovery(self.options, self.driver, GRACE, 2000, "tag")
         self.everybody: list[Someone] = []
         self.came = 0
         self.gone: list[Someone] = []
@@ -149,7 +148,7 @@ class LogMachine(RuleBasedStateMachine):
         for _ in range(6):
             self.driver.advance(AWAY)
         assert not self.recovery._log.notes and not self.recovery._sessions
-        assert not [timer for timer in self.driver.timers if timer.fn is not None]
+        assert self.driver.audit() == []
 
 
 TestLog: Any = LogMachine.TestCase

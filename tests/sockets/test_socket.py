@@ -320,7 +320,7 @@ def test_pending_acknowledgements_are_bounded(world: World, monkeypatch: pytest.
 def test_call_returns_the_acknowledgement(world: World, answer: str, result: object) -> None:
     client = world.client()
     socket = client.join()
-    world.driver.meanwhile.append(lambda: client.say("30" + answer))
+    world.meanwhile(lambda: client.say("30" + answer))
     assert socket.call("q", 1) == result
     assert client.said() == ['20["q",1]'] and client.connection.owed_acks == 0
 
@@ -330,12 +330,12 @@ def test_call_works_in_a_handler_and_in_a_connection_handler(world: World) -> No
 
     @world.main.on("connection")
     def connected(socket: Socket) -> None:
-        world.driver.meanwhile.append(lambda: client.say('30["blue"]'))
+        world.meanwhile(lambda: client.say('30["blue"]'))
         seen.append(socket.call("color"))
 
         @socket.on("x")
         def x() -> Any:
-            world.driver.meanwhile.append(lambda: client.say('31["red"]'))
+            world.meanwhile(lambda: client.say('31["red"]'))
             return socket.call("color")
 
     client = world.client()
@@ -368,6 +368,7 @@ def test_the_time_out_names_an_event_that_waits_behind_the_caller(world: World) 
         seen.append("x")
 
     client.say('2["x"]')
+    world.driver.advance(1)
     assert seen == ["x"]
 
 
@@ -383,13 +384,14 @@ def test_it_names_none_when_the_caller_is_not_on_the_strand(world: World) -> Non
         return str(caught.value)
 
     other.say('21["x"]')
+    world.driver.advance(1)
     assert "waits behind" not in str(other.said()[0])
 
 
 def test_call_raises_at_once_when_the_client_goes(world: World) -> None:
     client = world.client()
     socket = client.join()
-    world.driver.meanwhile.append(lambda: client.drop("ping timeout"))
+    world.meanwhile(lambda: client.drop("ping timeout"))
     with pytest.raises(Disconnected, match="ping timeout") as caught:
         socket.call("q", timeout=None)
     assert caught.value.reason == "ping timeout" and isinstance(caught.value, ConnectionError)
@@ -410,6 +412,5 @@ def test_call_on_a_connection_that_is_closing_raises_at_once(world: World) -> No
 def test_call_where_nothing_may_block_says_so(world: World) -> None:
     client = world.client()
     socket = client.join()
-    world.driver.is_blocking = False
     with pytest.raises(RuntimeError, match="may not"):
-        socket.call("q")
+        world.in_phase_one(lambda: socket.call("q"))
