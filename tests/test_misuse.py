@@ -265,8 +265,7 @@ def test_other_mistakes_say_what_to_do(place: Place, mistake: Callable[[Place], 
 
 
 def test_a_call_where_nothing_may_block_says_what_to_do_instead(place: Place) -> None:
-    place.world.driver.is_blocking = False
     for call in (place.socket.call, place.main.call):
         with pytest.raises(RuntimeError, match=r"blocks, and this thread may not.*ack="):
-            call("x")
+            place.world.in_phase_one(lambda call=call: call("x"))
     assert place.client.said() == [] and not place.socket._core.acks
