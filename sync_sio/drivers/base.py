@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from .strand import Strand
@@ -63,6 +63,11 @@ class Stream(Protocol):
     fd: int
     is_tls: bool
 
+    @property
+    def lane(self) -> Any:
+        """Whatever has the quickest `send` there is: it may raise BlockingIOError instead of returning 0."""
+        ...
+
     def recv(self, size: int) -> bytes | None:
         """Return what is there, at most `size` bytes; None when nothing is; `b""` at the end, an error included."""
         ...
@@ -113,23 +118,34 @@ class Watched(Protocol):
         ...
 
 
+MAX_QUEUED: Final = 256
+"""Tasks of one flow that may wait before it hears of it."""
+
+
 class Flow(Protocol):
     """What a strand needs of the connection that it belongs to. Fields are guarded by `lock`."""
 
     lock: Lock
     corked: int
     """The thread whose sends to this connection are gathered until its turn ends; 0: nobody's."""
+    queued: int
+    """Tasks that wait in strands of this flow or run, counted by the strands …"""
+    queued_bytes: int
+    """… and the bytes that they count for."""
+    max_queued_bytes: int
+    is_paused: bool
+    """Too much waits, so it is not read: `on_worked` is wanted."""
 
     def uncork(self) -> None:
         """Called with `lock` held and `corked` set to 0: send what was gathered."""
         ...
 
-    def on_queued(self, size: int) -> None:
-        """Called with `lock` held: one more event of `size` bytes waits in a strand."""
+    def on_full(self) -> None:
+        """Called with `lock` held, whenever more than `MAX_QUEUED` tasks or `max_queued_bytes` wait."""
         ...
 
-    def on_worked(self, count: int, size: int) -> None:
-        """Called with `lock` held: `count` events of `size` bytes together were run."""
+    def on_worked(self) -> None:
+        """Called with `lock` held while `is_paused`: less waits than before."""
         ...
 
 
@@ -139,10 +155,9 @@ class Habit:
     Belongs to the driver, which keeps what it likes here; everybody else only carries it. Made once per registered event.
     """
 
-    __slots__ = ("count", "penalty", "pooled", "spent")
+    __slots__ = ("penalty", "pooled", "spent")
 
     def __init__(self) -> None:
-        self.count = 0
         self.spent = 0.0
         self.pooled = 0
         self.penalty = 0

@@ -203,8 +203,10 @@ class Loop:
             if not turns:
                 break                               # another thread led in between, and lost the lead to us again
             strand = turns.popleft()
+            tasks = strand.tasks
+            habit = None if tasks is None else tasks[0][3]
             # what has blocked before may have served its time in the pool, but must not take the last standby away
-            if not self.has_standby or (strand.has_blocked and (strand.is_pooled or self._is_short())):
+            if not self.has_standby or (habit is not None and habit.penalty and (habit.pooled > 0 or self._is_short())):
                 self._give(strand)
                 continue
             worker.strand = strand
@@ -218,7 +220,7 @@ class Loop:
                 rouse()
             has_more = strand.work_as(worker)
             worker.is_inline = False
-            worker.strand = worker.habit = None
+            worker.strand = None
             is_ours = lead.acquire(False)
             if has_more:
                 self.run(strand)
@@ -238,9 +240,11 @@ class Loop:
         if loser is None or loser is worker or not loser.is_inline:
             return None
         loser.is_inline = False
-        habit, strand = loser.habit, loser.strand
-        if strand is not None:
-            strand.uncork(loser.ident)
+        strand = loser.strand
+        if strand is None:
+            return None
+        habit = strand.running_habit
+        strand.uncork(loser.ident)
         return habit
 
     def has_posts(self) -> bool:

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from .base import Flow, Habit
+from .base import MAX_QUEUED, Flow, Habit
 from .locks import DEBUG, assert_none_held, complain
 
 BUDGET: Final = 16
 """Tasks of one turn, before others get theirs."""
-WINDOW: Final = 64
-"""Runs on the leader over which a habit's time is added up."""
-TOO_SLOW: Final = 0.016
-"""Seconds that one window may use up: a query of 2 ms is caught at the eighth, and no watchdog would see it."""
+QUICK: Final = 0.00025
+"""Seconds that an event may use up on the leader on the average, and is not looked at any further."""
+TOO_SLOW: Final = 0.0139
+"""Seconds over that average that it may owe: a query of 2 ms is caught at the eighth, and no watchdog would see it."""
 FIRST_PENALTY: Final = 256
 """Events that run in the pool after a habit was caught; four times as many after each next time."""
 MAX_PENALTY: Final = 1 << 20
@@ -36,14 +36,20 @@ def catch(habit: Habit) -> None:
     """Note that this event's handler blocks: the pool runs it for a while. Twice for one event does no harm that matters."""
     habit.penalty = min(habit.penalty * 4, MAX_PENALTY) if habit.penalty else FIRST_PENALTY
     habit.pooled = habit.penalty
-    habit.count = 0
     habit.spent = 0.0
+
+
+def learn(habit: Habit, seconds: float) -> None:
+    """Add one run on the leader to what an event owes; each run gives it `QUICK` seconds."""
+    habit.spent = max(0.0, habit.spent + seconds - QUICK)
+    if habit.spent > TOO_SLOW:
+        catch(habit)
 
 
 class Worker:
     """What a thread that may lead lets others see. Written by itself, but for `is_inline`, which its successor takes away."""
 
-    __slots__ = ("baton", "habit", "ident", "is_inline", "strand")
+    __slots__ = ("baton", "ident", "is_inline", "strand")
 
     def __init__(self, ident: int, baton: Any = None) -> None:
         self.ident = ident
@@ -51,7 +57,6 @@ class Worker:
         self.is_inline = False
         """It runs a turn as the leader."""
         self.strand: Strand | None = None
-        self.habit: Habit | None = None
 
 
 class Strand:
@@ -59,13 +64,16 @@ class Strand:
 
     Args:
         flow: the connection: its lock guards the queue, and what a turn sends to it may be gathered, see `Flow`.
+
+    Attributes:
+        tasks: those that wait or run; None: it is idle. For the driver, which owns it from `run` to the end of the turn.
     """
 
-    __slots__ = ("_done", "_is_worked", "_tasks", "flow")
+    __slots__ = ("_done", "_is_worked", "flow", "tasks")
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self._tasks: list[Task] | None = None
+        self.tasks: list[Task] | None = None
         self._done = 0
         self._is_worked = False
 
@@ -78,39 +86,46 @@ class Strand:
 
         Args:
             habit: what is known of this event; None for tasks that never block, as nothing is learned about them.
-            size: bytes that it counts for in `Flow.on_queued`.
+            size: bytes that it counts for while it waits.
         """
         fresh = [(fn, subject, item, habit, size)]
         flow = self.flow
-        with flow.lock:
+        lock = flow.lock
+        lock.acquire()
+        try:
             # nothing is called between the look and the change: a finalizer on this thread may come back in here
-            tasks = self._tasks
+            tasks = self.tasks
             if tasks is None:
-                self._tasks = fresh
+                self.tasks = fresh
             else:
                 tasks += fresh
-            flow.on_queued(size)
+            flow.queued = queued = flow.queued + 1
+            flow.queued_bytes = waiting = flow.queued_bytes + size
+            if queued > MAX_QUEUED or waiting > flow.max_queued_bytes:
+                flow.on_full()
+        finally:
+            lock.release()
         return tasks is None
 
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits and nobody works it."""
-        return self._tasks is None
+        return self.tasks is None
 
     def __len__(self) -> int:
         """Count the tasks that wait, without the one that runs."""
-        tasks = self._tasks
+        tasks = self.tasks
         return 0 if tasks is None else max(0, len(tasks) - self._done)
 
-    def waiting(self) -> list[Any]:
-        """Return the items of the tasks that wait, in order: for messages, as it may be old by the time it is read."""
-        tasks = self._tasks
-        return [] if tasks is None else [task[2] for task in tasks[self._done :]]
+    def waiting(self) -> list[Task]:
+        """Return the tasks that wait, in order: for messages, as it may be old by the time it is read."""
+        tasks = self.tasks
+        return [] if tasks is None else tasks[self._done :]
 
     @property
     def is_pooled(self) -> bool:
         """Tell whether the next task is to be kept from the leader. For the driver, which owns the strand then."""
-        tasks = self._tasks
+        tasks = self.tasks
         if tasks is None:
             return False
         habit = tasks[0][3]
@@ -119,13 +134,13 @@ class Strand:
     @property
     def running_habit(self) -> Habit | None:
         """Return what is known of the task that runs. For the driver, while the turn stands still."""
-        tasks = self._tasks
+        tasks = self.tasks
         return tasks[self._done - 1][3] if tasks is not None and self._done else None
 
     @property
     def has_blocked(self) -> bool:
         """Tell whether the next task's handler was ever seen to block. For the driver, which owns the strand then."""
-        tasks = self._tasks
+        tasks = self.tasks
         if tasks is None:
             return False
         habit = tasks[0][3]
@@ -141,13 +156,15 @@ class Strand:
                 thread: nobody would flush if it blocks.
         """
         flow = self.flow
-        tasks = self._tasks
+        tasks = self.tasks
         assert tasks is not None
         if DEBUG:
             self._begin()
         if cork:
-            with flow.lock:
-                flow.corked = cork
+            lock = flow.lock
+            lock.acquire()
+            flow.corked = cork
+            lock.release()
         done = size = 0
         for fn, subject, item, habit, bytes_ in tasks:
             done += 1
@@ -171,19 +188,20 @@ class Strand:
         It ends early before a task that is known to block; `is_pooled` then tells so.
         """
         flow = self.flow
-        tasks = self._tasks
+        tasks = self.tasks
         assert tasks is not None
         if DEBUG:
             self._begin()
         cork = worker.ident
-        with flow.lock:
-            flow.corked = cork
+        lock = flow.lock
+        lock.acquire()
+        flow.corked = cork
+        lock.release()
         done = size = 0
         started = perf_counter()
         for fn, subject, item, habit, bytes_ in tasks:
             if habit is not None and habit.pooled > 0:
                 break
-            worker.habit = habit
             done += 1
             size += bytes_
             self._done = done
@@ -195,16 +213,8 @@ class Strand:
                 self._failed(fn)
             if worker.is_inline:            # else it was seen to block, and waiting for the GIL now looks like blocking too
                 now = perf_counter()
-                if habit is not None:
-                    spent = habit.spent + now - started
-                    if spent > TOO_SLOW:
-                        catch(habit)
-                    elif habit.count < WINDOW - 1:
-                        habit.count += 1
-                        habit.spent = spent
-                    else:
-                        habit.count = 0
-                        habit.spent = 0.0
+                if habit is not None and (now - started > QUICK or habit.spent):
+                    learn(habit, now - started)
                 started = now
             if done == BUDGET:
                 break
@@ -226,28 +236,34 @@ class Strand:
 
     def _end(self, tasks: list[Task], done: int, size: int, cork: int) -> bool:
         flow = self.flow
+        trouble = None
+        rest = tasks
         if DEBUG:
             self._is_worked = False
-        spent = tasks[:done] if done > 1 else None      # kept until the lock is free: what they hold may have finalizers
-        with flow.lock:
+        lock = flow.lock
+        lock.acquire()
+        try:
             self._done = 0
-            del tasks[:done]
             # one hold of the lock does all: were the last look and the change two, an event could come between them and lie
-            # there for ever
-            if not tasks:
-                self._tasks = None
-            try:
-                if cork and flow.corked == cork:
-                    flow.corked = 0
-                    flow.uncork()
-                flow.on_worked(done, size)
-                trouble = None
-            except Exception as error:      # a bug below, which may not end the thread that reads for everybody
-                trouble = error
+            # there for ever. What was run is kept until the lock is free, as what it holds may have finalizers
+            if done == len(tasks):
+                self.tasks = None
+            else:
+                self.tasks = rest = tasks[done:]
+            flow.queued -= done
+            flow.queued_bytes -= size
+            if cork and flow.corked == cork:
+                flow.corked = 0
+                flow.uncork()
+            if flow.is_paused:
+                flow.on_worked()
+        except Exception as error:          # a bug below, which may not end the thread that reads for everybody
+            trouble = error
+        finally:
+            lock.release()
         if trouble is not None:
             self._broken(trouble)
-        del spent
-        return bool(tasks)
+        return rest is not tasks
 
     def _begin(self) -> None:
         assert_none_held("user code runs")

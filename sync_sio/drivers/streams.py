@@ -38,6 +38,10 @@ class PlainStream:
 
     is_tls: bool = False
 
+    @property
+    def lane(self) -> _socket.socket:
+        return self._raw
+
     def __init__(self, raw: _socket.socket) -> None:
         self._raw = raw
         self.fd = _prepare(raw)
@@ -91,6 +95,10 @@ class TlsStream:
     __slots__ = ("_is_over", "_owner", "_sslobj", "_stuck", "fd")
 
     is_tls: bool = True
+
+    @property
+    def lane(self) -> TlsStream:
+        return self
 
     def __init__(self, sslobj: Any, owner: _socket.socket) -> None:
         self._sslobj = sslobj

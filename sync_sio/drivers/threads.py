@@ -143,7 +143,9 @@ class ThreadsDriver:
         if loop is None or not self._is_started:
             self.start_if_needed()
             loop = self.loop
-        if loop.reader != get_ident() and strand.is_pooled:
+        if loop.reader == get_ident():
+            loop.turns.append(strand)           # the leader reads on first, and sees to it then
+        elif strand.is_pooled:
             self._give(strand)
         else:
             loop.run(strand)

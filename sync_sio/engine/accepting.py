@@ -38,7 +38,7 @@ def open_websocket(
         connection.discard()
         return refuse(server, request, websocket, cors)
     with connection.lock:
-        connection.transport, connection.direct = websocket, websocket.direct
+        connection.switch_to(websocket, websocket.direct)
         websocket.open(parcels)
     server.opened(connection)
     websocket.serve()

@@ -17,36 +17,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar, overload
 
-from ..drivers.base import Lock, Timer, Waiter
+from ..drivers.base import MAX_QUEUED, Timer, Waiter
 from ..drivers.strand import Strand
 from ..protocol.engineio.payload import decode_packet
 from ..protocol.parcel import Parcel
 from ..types import Environ
-from .ends import QueueOverflow, slow_consumer, tell_operator
+from .ends import QueueOverflow, tell_operator
 from .events import Events, call_all
 from .listener import Receiver
-from .outbox import Outbox
-from .seams import DirectTransport, Home, RequestRecord, Transport
-from .state import CLOSED, CLOSING, DROP, OPEN, OPENING, WAIT, WhenFull
+from .outgoing import BUSY, Outgoing
+from .seams import Home, RequestRecord, Transport
+from .state import CLOSED, CLOSING, OPEN, OPENING, WAIT
 from .tap import TAPPED, Tap
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EVENTS: Final = ("message", "upgrading", "upgrade", "packet", "packet_create", "drain", "heartbeat", "close")
 """What users may listen to on a connection."""
-BUSY: Final = -1
-"""`corked` while a write is in progress: a finalizer that emits on the same thread may only append."""
-MAX_QUEUED_EVENTS: Final = 256
-"""Events of one client that may wait for its handlers before it is no longer read; four times that ends it."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that `close()` waits for what was sent before to be taken."""
 
 
-class Connection:
+class Connection(Outgoing):
     """One client, on whichever transport.
 
-    `lock` guards state, outbox, corked, senders, the queue counters and who reads; also the non-blocking write itself and the
-    life of the descriptor. `transport` and `candidate` are changed under it. `receiver` is set before the connection can be
+    `lock` guards what goes out (see `Outgoing`), the state, the queue counters and who reads. `transport` and `candidate` are changed
+    under it. `receiver` is set before the connection can be
     reached and never changes. `heard` and `is_extended` belong to the heartbeat and whoever reads; a lost update costs nothing.
     """
 
@@ -58,20 +54,15 @@ class Connection:
         "_strand",
         "candidate",
         "close_code",
-        "corked",
         "deadline",
         "description",
-        "direct",
-        "driver",
         "heard",
-        "home",
         "id",
         "is_extended",
         "is_paused",
         "is_told",
-        "lock",
+        "max_queued_bytes",
         "opened_at",
-        "outbox",
         "owed_acks",
         "queued",
         "queued_bytes",
@@ -79,10 +70,6 @@ class Connection:
         "receiver",
         "remote_address",
         "resumed",
-        "senders",
-        "state",
-        "tap",
-        "transport",
         "upgraded",
     )
 
@@ -93,22 +80,18 @@ class Connection:
     """The revision of Engine.IO that this client speaks."""
 
     def __init__(self, home: Home[Connection], sid: str, record: RequestRecord, remote_address: str) -> None:
+        super().__init__()
         self.home = home
         self.id = sid
         self.driver = home.driver
-        self.lock: Lock = home.driver.lock()
-        self.state = OPENING
+        self.lock = home.driver.lock()
         self.opened_at = home.driver.wall_time()
         self.remote_address = remote_address
         self.receiver: Receiver
-        self.transport: Transport
-        self.direct: DirectTransport | None = None
         self.candidate: Transport | None = None
-        self.outbox: Outbox | None = None
-        self.corked = 0
-        self.senders: list[Waiter] | None = None
         self.queued = 0
         self.queued_bytes = 0
+        self.max_queued_bytes: int = home.options.max_http_buffer_size
         self.owed_acks = 0
         self.is_paused = False
         self.resumed: Waiter | None = None
@@ -123,7 +106,6 @@ class Connection:
         self._request: Environ | None = None
         self._strand: Strand | None = None
         self._events: Events | None = None
-        self.tap: Tap | None = None
         self.upgraded = False
         """Whether it began with polling and is on WebSocket now."""
 
@@ -141,12 +123,6 @@ class Connection:
     def upgrading(self) -> bool:
         """Whether a WebSocket is there that it may switch to."""
         return self.candidate is not None
-
-    @property
-    def buffered_bytes(self) -> int:
-        """What waits for this client to take it; see `max_buffered_bytes`."""
-        outbox = self.outbox
-        return 0 if outbox is None else outbox.size
 
     @property
     def request(self) -> Environ:
@@ -196,7 +172,7 @@ class Connection:
         events.off(name, listener)
         with self.lock:
             if self.tap is not None and not any(map(events.has, ("message", *TAPPED))):
-                self.tap = None
+                self.listen_in(None)
 
     def send(self, data: str | bytes, compress: bool = True) -> None:
         """Send one message. Blocks only while over half of `max_buffered_bytes` waits for this client; a closed one gets nothing.
@@ -242,7 +218,7 @@ class Connection:
         if name in TAPPED or (name == "message" and not self.home.is_plain):
             with self.lock:
                 if self.tap is None:
-                    self.tap = Tap(self, events)
+                    self.listen_in(Tap(self, events))
         return listener
 
     def _listeners(self) -> Events:
@@ -253,118 +229,6 @@ class Connection:
                 if events is None:
                     events = self._events = Events(*EVENTS)
         return events
-
-    # -- out: any thread -------------------------------------------------------------------------------------------------
-
-    def send_parcel(self, parcel: Parcel, when_full: WhenFull) -> bool:
-        """Send now, or keep it until there is room. False: the connection is closing or closed, nothing was sent (nor was a `DROP`).
-
-        Never raises for the recipient's sake, but for `WAIT`: SlowConsumer.
-        """
-        with self.lock:
-            if self.state is not OPEN:
-                return False
-            direct = self.direct
-            if direct is not None and self.outbox is None and not self.corked:
-                self.corked = BUSY
-                direct.write(parcel)
-                self.corked = 0
-                if self.tap is not None:
-                    self.tap.sent(parcel)
-                self.uncork()               # a finalizer on this thread may have emitted meanwhile
-                return True
-            if when_full is DROP and not self.transport.may_take():
-                return False
-            waits = not self._append(parcel, when_full)
-        return self._send_later(parcel) if waits else True
-
-    def _append(self, parcel: Parcel, when_full: WhenFull) -> bool:
-        """Keep a parcel (lock held). False: too much waits, and the caller must wait."""
-        outbox = self.outbox
-        if outbox is None:
-            outbox = self.outbox = Outbox()
-        size = outbox.size
-        if size:
-            limit = self.home.options.max_buffered_bytes
-            if when_full is WAIT and (self.senders or size + parcel.size > limit // 2) and self.driver.may_wait():
-                return False
-            if size + parcel.size > limit:
-                self._end("transport error", slow_consumer(size + parcel.size, limit))
-                self.driver.post(self.tell)
-                return True
-        outbox.append(parcel)
-        if self.tap is not None:
-            self.tap.sent(parcel)
-        self.transport.poke()
-        return True
-
-    def wait_for_room(self) -> None:
-        """Block while over half of `max_buffered_bytes` waits for this client, as `WAIT` does, and send nothing. Raises SlowConsumer."""
-        outbox = self.outbox
-        if outbox is not None and outbox.size > self.home.options.max_buffered_bytes // 2 and self.driver.may_wait():
-            self._send_later(None)
-
-    def _send_later(self, parcel: Parcel | None) -> bool:
-        """Wait for room, first come first served, then send."""
-        size = 0 if parcel is None else parcel.size
-        driver, options = self.driver, self.home.options
-        half = options.max_buffered_bytes // 2
-        deadline = driver.now() + options.send_timeout
-        waiter = driver.waiter()
-        with self.lock:
-            if self.senders is None:
-                self.senders = []
-            self.senders.append(waiter)
-            self._wake_sender()
-        while True:
-            in_time = waiter.wait(max(0.0, deadline - driver.now()))
-            with self.lock:
-                if self.senders is None or self._is_over():
-                    return False
-                outbox = self.outbox
-                has_room = outbox is None or not outbox.size or outbox.size + size <= half
-                if in_time and not has_room:
-                    # broadcasts have taken the room meanwhile; we stay the first
-                    again = driver.waiter()
-                    self.senders[self.senders.index(waiter)] = waiter = again
-                    continue
-                self.senders.remove(waiter)
-                if has_room:
-                    if parcel is None:
-                        pass
-                    elif outbox is None and self.direct is not None and not self.corked:
-                        self.direct.write(parcel)
-                        if self.tap is not None:
-                            self.tap.sent(parcel)
-                    else:
-                        self._append(parcel, WhenFull.CLOSE)
-                    self._wake_sender()
-                    return True
-                error = slow_consumer(0 if outbox is None else outbox.size, options.max_buffered_bytes, options.send_timeout)
-                self._end("transport error", error)
-            self.tell()
-            raise error
-
-    def _wake_sender(self) -> None:
-        """Let the first of those who wait go on if there is room (lock held)."""
-        senders, outbox = self.senders, self.outbox
-        if senders and (outbox is None or outbox.size <= self.home.options.max_buffered_bytes // 2):
-            senders[0].set()
-
-    def uncork(self) -> None:
-        """Send what a turn has gathered (lock held). Part of Flow."""
-        if self.outbox is not None and self.direct is not None and not self.direct.is_armed and self.state is not CLOSED:
-            self.direct.drain()
-
-    def drained(self) -> None:
-        """The transport has less to send than before (lock held, any transport)."""
-        if self.tap is not None and self.outbox is None:
-            self.tap.drained()
-        if self.senders:
-            self._wake_sender()
-        if self.state is CLOSING and self.outbox is None and self.transport.may_close():
-            self._end(self.reason, self.description)
-            self.driver.post(self.tell)
 
     # -- in: whoever reads -------------------------------------------------------------------------------------------------
 
@@ -385,28 +249,31 @@ class Connection:
             self.end("transport error", "invalid heartbeat direction")
         # 0, 5 and 6 from an established client say nothing
 
-    def on_queued(self, size: int) -> None:
-        """One more event waits in a strand (lock held). Part of Flow."""
+    def hold(self, size: int) -> None:
+        """One more event waits beside the strands (lock held)."""
         self.queued += 1
         self.queued_bytes += size
-        limit = self.home.options.max_http_buffer_size
-        if self.queued <= MAX_QUEUED_EVENTS and self.queued_bytes <= limit:
-            return
+        if self.queued > MAX_QUEUED or self.queued_bytes > self.max_queued_bytes:
+            self.on_full()
+
+    def let_go(self, count: int, size: int) -> None:
+        """So many of them wait there no more (lock held)."""
+        self.queued -= count
+        self.queued_bytes -= size
+        if self.is_paused:
+            self.on_worked()
+
+    def on_full(self) -> None:
+        """Part of Flow: no longer read the client, unless it owes us acknowledgements; four times as much ends it."""
         if not self.owed_acks:
             self.is_paused = True
-        if (self.queued > 4 * MAX_QUEUED_EVENTS or self.queued_bytes > 4 * limit) and self.state is OPEN:
+        if (self.queued > 4 * MAX_QUEUED or self.queued_bytes > 4 * self.max_queued_bytes) and self.state is OPEN:
             self._end("transport error", QueueOverflow(self.queued, self.queued_bytes))
             self.driver.post(self.tell)
 
-    def on_worked(self, count: int, size: int) -> None:
-        """Events were run (lock held). Part of Flow."""
-        self.queued -= count
-        self.queued_bytes -= size
-        if (
-            self.is_paused
-            and self.queued <= MAX_QUEUED_EVENTS // 2
-            and self.queued_bytes <= self.home.options.max_http_buffer_size // 2
-        ):
+    def on_worked(self) -> None:
+        """Part of Flow: read it again once half of that is done."""
+        if self.queued <= MAX_QUEUED // 2 and self.queued_bytes <= self.max_queued_bytes // 2:
             self._resume()
 
     def wait_until_resumed(self) -> None:
@@ -516,14 +383,13 @@ class Connection:
         self.home.forget(self)
         self.receiver.closed(self.reason, None)
 
-    def lose(self, error: OSError) -> None:
-        """A write failed (lock held)."""
-        if self.state is not CLOSED:
-            self._end("transport error", error)
-            self.driver.post(self.tell)
-
     def _is_over(self) -> bool:
         return self.state is CLOSED
+
+    def _end_as_planned(self) -> None:
+        """All that was sent before `close()` has gone (lock held)."""
+        self._end(self.reason, self.description)
+        self.driver.post(self.tell)
 
     def _end(self, reason: str, description: object) -> None:
         """Decide the end (lock held, state is not CLOSED)."""
@@ -551,7 +417,7 @@ class Connection:
         if candidate is not None:
             candidate.finish()
         with self.lock:
-            self.outbox = None
+            self.drop_all()
         self.home.forget(self)
         for probe in self.home.probes:
             probe.connection_closed(self, self.reason)
@@ -566,4 +432,5 @@ def _call_listeners(connection: Connection, call: tuple[str, tuple[object, ...]]
         call_all(connection._events.take(name), args, connection.id)
         if name == "close":
             with connection.lock:
-                connection._events = connection.tap = None      # nothing comes after it: what the listeners hold is let go
+                connection._events = None   # nothing comes after it: what the listeners hold is let go
+                connection.listen_in(None)

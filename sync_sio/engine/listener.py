@@ -17,8 +17,8 @@ class Receiver(Protocol):
         """The connection is open: what is sent now goes out. Called once, before anything else."""
         ...
 
-    def text(self, data: bytes) -> None:
-        """Take the text of a message: UTF-8, checked. Raise ProtocolError to have the connection closed."""
+    def text(self, data: bytes, start: int = 0) -> None:
+        """Take the text of a message, `data[start:]`: UTF-8, checked. Raise ProtocolError to have the connection closed."""
         ...
 
     def binary(self, data: bytes) -> None:

@@ -28,8 +28,9 @@ class PlainReceiver:
 
     def opened(self) -> None: ...
 
-    def text(self, data: bytes) -> None:
-        self._connection.fire("message", bytes(data).decode(), size=len(data), may_register=True)
+    def text(self, data: bytes, start: int = 0) -> None:
+        text = bytes(data[start:])
+        self._connection.fire("message", text.decode(), size=len(text), may_register=True)
 
     def binary(self, data: bytes) -> None:
         self._connection.fire("message", bytes(data), size=len(data), may_register=True)

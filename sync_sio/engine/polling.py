@@ -216,11 +216,7 @@ class PollingTransport:
 
     def _take(self) -> Body:
         connection = self.connection
-        outbox = connection.outbox
-        assert outbox is not None
-        body = self.form.body(outbox.take_some())
-        if not outbox.parcels:
-            connection.outbox = None
+        body = self.form.body(connection.take_some())
         connection.drained()
         return body
 

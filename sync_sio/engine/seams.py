@@ -68,11 +68,28 @@ class Transport(Protocol):
         ...
 
 
+class Lane(Protocol):
+    """Where bytes are written without further ado: a stream, or the socket under it."""
+
+    def send(self, data: bytes, /) -> int:
+        """Return how many were taken: 0 when none fits, which some say with BlockingIOError. Raises OSError when it is broken."""
+        ...
+
+
 class DirectTransport(Transport, Protocol):
     """A transport that writes at once: our own WebSocket. All but `on_readable` with the lock held."""
 
     is_armed: bool
     """Something is left, and the loop tells when there is room."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """Where a parcel's frames may be written as they are; None: `write` has to do something with them."""
+        ...
+
+    def keep(self, rest: memoryview) -> None:
+        """Keep the rest of a write, and have the loop tell when there is room."""
+        ...
 
     def write(self, parcel: Parcel) -> None:
         """Send a parcel; nothing waits before it. What does not fit is kept."""

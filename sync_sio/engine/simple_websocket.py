@@ -15,7 +15,6 @@ from ..protocol.engineio.packet import EnginePacketError
 from ..protocol.parcel import Parcel
 from ..types import Environ
 from .connection import Connection
-from .outbox import Outbox
 from .seams import Candidate, DirectTransport
 from .state import CLOSED, OPEN
 
@@ -79,9 +78,8 @@ class SimpleWebSocketTransport:
 
     def open(self, parcels: list[Parcel]) -> None:
         """These are the session's first packets (lock held). The library has answered the handshake."""
-        outbox = self.connection.outbox = Outbox()
-        for parcel in parcels:
-            outbox.append(parcel)
+        self.connection.outbox = list(parcels)
+        self.connection.outbox_bytes = sum(parcel.size for parcel in parcels)
 
     def send_handshake(self) -> None:
         """The library has answered it."""
@@ -128,11 +126,8 @@ class SimpleWebSocketTransport:
                 if self._control:
                     parcels, self._control = self._control, []
                     return parcels
-                outbox = connection.outbox if self.upgrade is None else None
-                if outbox is not None and not self._is_over:
-                    parcels = outbox.take_some()
-                    if not outbox.parcels:
-                        connection.outbox = None
+                if self.upgrade is None and connection.outbox is not None and not self._is_over:
+                    parcels = connection.take_some()
                     self._is_sending = True
                     return parcels
                 if self._is_over:

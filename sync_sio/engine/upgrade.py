@@ -119,7 +119,7 @@ class Upgrade:
                     is_done = True
                     connection.candidate = None
                     websocket.upgrade = None
-                    connection.transport, connection.direct = websocket, websocket.direct
+                    connection.switch_to(websocket, websocket.direct)
                     connection.upgraded = True
                     if connection.outbox is not None:
                         websocket.poke()

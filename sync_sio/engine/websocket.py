@@ -26,9 +26,9 @@ from ..protocol.websocket.frames import (
     parse_close,
     pong_frame,
 )
-from .connection import BUSY, Connection
-from .outbox import FLUSH_BYTES, Outbox
-from .seams import Candidate, DirectTransport
+from .connection import Connection
+from .outgoing import BUSY, FLUSH_BYTES
+from .seams import Candidate, DirectTransport, Lane
 from .state import CLOSED, OPEN
 
 READ_BYTES: Final = 66 * 1024
@@ -36,7 +36,6 @@ READ_BYTES: Final = 66 * 1024
 LINGER: Final = 2.0
 """Seconds that a client has to answer our close frame."""
 MESSAGE: Final = ord("4")
-PONG_PACKET: Final = ord("3")
 
 
 class WebSocketTransport:
@@ -110,7 +109,7 @@ class WebSocketTransport:
             self.connection.lose(error)
             return
         if sent != len(data):
-            self._keep(memoryview(data)[sent:])
+            self.keep(memoryview(data)[sent:])
 
     def may_take(self) -> bool:
         # what a turn gathers in the outbox waits for us, not for the client
@@ -119,10 +118,9 @@ class WebSocketTransport:
     def poke(self) -> None:
         """A parcel was added to the outbox."""
         connection = self.connection
-        outbox = connection.outbox
-        if outbox is None or self.is_armed or connection.corked == BUSY:
+        if connection.outbox is None or self.is_armed or connection.corked == BUSY:
             return
-        if connection.corked != self.driver.ident() or outbox.size > FLUSH_BYTES:
+        if connection.corked != self.driver.ident() or connection.outbox_bytes > FLUSH_BYTES:
             self.drain()                    # what another thread sends must not wait for our handler
 
     def may_close(self) -> bool:
@@ -130,8 +128,7 @@ class WebSocketTransport:
 
     def send_raw(self, data: bytes) -> None:
         """The same for bytes that are no parcel."""
-        outbox = self.connection.outbox
-        if outbox is not None and outbox.tail is not None:
+        if self.connection.tail is not None:
             return                          # a pong to a client that does not read
         try:
             sent = self.stream.send(data)
@@ -140,7 +137,7 @@ class WebSocketTransport:
                 self.connection.lose(error)
             return
         if sent != len(data) and self.upgrade is None:
-            self._keep(memoryview(data)[sent:])
+            self.keep(memoryview(data)[sent:])
 
     def send_control(self, parcel: Parcel) -> None:
         """Send a packet past the outbox: a candidate has none."""
@@ -148,8 +145,13 @@ class WebSocketTransport:
 
     @property
     def direct(self) -> DirectTransport | None:
-        """What `Connection.send_parcel` may write to at once."""
+        """What may be written to at once."""
         return self
+
+    @property
+    def lane(self) -> Lane | None:
+        """Where frames may be written as they are."""
+        return self.stream.lane if self.deflate is None else None
 
     def open(self, parcels: list[Parcel]) -> None:
         """Answer the handshake; these are the session's first packets."""
@@ -169,37 +171,33 @@ class WebSocketTransport:
     def drain(self) -> None:
         """Send what waits, as far as it fits, and ask to be told when more does."""
         connection = self.connection
-        outbox = connection.outbox
-        while outbox is not None:
-            data: memoryview | bytes | None = None if outbox.tail is None else outbox.take_tail()
-            if data is None:
-                data = self._join(outbox.take_some())
+        corked, connection.corked = connection.corked, BUSY     # a finalizer on this thread may only append
+        try:
+            while connection.outbox is not None:
+                data: bytes | memoryview | None = connection.take_tail()
+                if data is None:
+                    parcels = connection.take_some()
+                    data = parcels[0].frames if len(parcels) == 1 and self.deflate is None else self._join(parcels)
                 if not data:
-                    connection.outbox = None
-                    break
-            try:
-                sent = self.stream.send(data)
-            except OSError as error:
-                connection.lose(error)
-                return
-            if sent != len(data):
-                outbox.keep(memoryview(data)[sent:])
-                if not self.is_armed:
-                    self._arm(True)
-                if connection.senders:
-                    connection.drained()
-                return
-            if not outbox.parcels:
-                connection.outbox = None
-                break
+                    continue
+                try:
+                    sent = self.stream.send(data)
+                except OSError as error:
+                    connection.lose(error)
+                    return
+                if sent != len(data):
+                    self.keep(memoryview(data)[sent:])
+                    if connection.senders:
+                        connection.drained()
+                    return
+        finally:
+            connection.corked = corked
         if self.is_armed:
             self._arm(False)
         if connection.senders or connection.state is not OPEN or connection.tap is not None:
             connection.drained()
 
     def _join(self, parcels: list[Parcel]) -> bytes:
-        if len(parcels) == 1 and self.deflate is None:
-            return parcels[0].frames
         if self.deflate is not None:
             return b"".join([self._deflated(parcel) for parcel in parcels])
         return b"".join([parcel.frames for parcel in parcels])
@@ -209,11 +207,9 @@ class WebSocketTransport:
         assert deflate is not None
         return parcel.deflated(deflate.kind, deflate.frame) if parcel.may_compress else parcel.frames
 
-    def _keep(self, rest: memoryview) -> None:
-        outbox = self.connection.outbox
-        if outbox is None:
-            outbox = self.connection.outbox = Outbox()
-        outbox.keep(rest)
+    def keep(self, rest: memoryview) -> None:
+        """Keep the rest of a write, and have the loop tell when there is room."""
+        self.connection.keep(rest)
         if not self.is_armed:
             self._arm(True)
 
@@ -237,25 +233,42 @@ class WebSocketTransport:
                 self._arm(False)
 
     def on_readable(self) -> None:
+        if self.reader.buffer is not None or self.is_deaf or self.stream.is_tls:
+            self._read_otherwise()
+            return
+        data = self.stream.recv(READ_BYTES)
+        if data:
+            messages: list[tuple[int, bytes]] = []
+            try:
+                self.reader.feed(data, messages)
+            except FrameError as error:
+                self._deliver(messages, error)
+            else:
+                self._deliver(messages)
+        elif data is not None:
+            self._lost()
+
+    def _read_otherwise(self) -> None:
+        """Read into the middle of a large frame, or with TLS, or what is not listened to any more."""
         stream = self.stream
+        data: bytes | None
         if self.is_deaf:
             if not self.is_lost and stream.recv(READ_BYTES) == b"":
                 self._lost()
             return
-        space = self.reader.space()
         if stream.is_tls:
             with self.connection.lock:      # OpenSSL: never a read beside a write
                 data = stream.recv(READ_BYTES)
             if data is not None and stream.has_pending():
                 self.driver.post(self.on_readable)
-        elif space is None:
-            data = stream.recv(READ_BYTES)
-        else:
+        elif (space := self.reader.space()) is not None:
             count = stream.recv_into(space)
             if count:
-                self._take(count)
+                self._filled(count)
                 return
             data = None if count is None else b""
+        else:
+            data = stream.recv(READ_BYTES)
         if data:
             self._feed(data)
         elif data is not None:
@@ -263,60 +276,53 @@ class WebSocketTransport:
 
     def _feed(self, data: bytes) -> None:
         messages: list[tuple[int, bytes]] = []
-        error: FrameError | None = None
         try:
             self.reader.feed(data, messages)
-        except FrameError as problem:
-            error = problem
-        self._handle(messages, error)
+        except FrameError as error:
+            self._deliver(messages, error)
+        else:
+            self._deliver(messages)
 
-    def _take(self, count: int) -> None:
+    def _filled(self, count: int) -> None:
         messages: list[tuple[int, bytes]] = []
-        error: FrameError | None = None
         try:
             self.reader.filled(count, messages)
-        except FrameError as problem:
-            error = problem
-        self._handle(messages, error)
+        except FrameError as error:
+            self._deliver(messages, error)
+        else:
+            self._deliver(messages)
 
-    def _handle(self, messages: list[tuple[int, bytes]], error: FrameError | None) -> None:
+    def _deliver(self, messages: list[tuple[int, bytes]], error: FrameError | None = None) -> None:
+        """Hand on what one read brought, and see to what was wrong behind it."""
         connection = self.connection
         connection.heard = True
-        if messages:
-            self._deliver(messages)
+        receiver = connection.receiver
+        try:
+            for opcode, payload in messages:
+                if opcode > BINARY or self.is_leaving or self.upgrade is not None:
+                    if not self._rare(opcode, payload):
+                        break
+                elif connection.state is not OPEN:
+                    continue                # only a close frame counts from here on
+                elif connection.tap is not None:
+                    if opcode == TEXT:
+                        self._packet(payload)
+                    else:
+                        connection.receive("b", payload)
+                elif opcode == BINARY:
+                    receiver.binary(payload)
+                elif payload and payload[0] == MESSAGE:
+                    receiver.text(payload, 1)
+                else:
+                    self._packet(payload)
+        except ProtocolError as problem:
+            connection.close_for("forced close", problem)
         if error is not None:
             self._refuse(error)
         elif connection.is_paused and not self.is_leaving and self.upgrade is None:
             with connection.lock:
                 if connection.is_paused:
                     self.driver.set_interest(self, False, self.is_armed)
-
-    def _deliver(self, messages: list[tuple[int, bytes]]) -> None:
-        connection = self.connection
-        receiver = connection.receiver
-        try:
-            for opcode, payload in messages:
-                if self.is_leaving or self.upgrade is not None or opcode > BINARY:
-                    if not self._rare(opcode, payload):
-                        return
-                elif connection.state is not OPEN:
-                    continue                # only a close frame counts from here on
-                elif opcode == TEXT:
-                    kind = payload[0] if payload else 0
-                    if connection.tap is not None:
-                        self._packet(payload)
-                    elif kind == MESSAGE:
-                        receiver.text(payload[1:])
-                    elif kind == PONG_PACKET:
-                        connection.home.pong(connection)
-                    else:
-                        self._packet(payload)
-                elif connection.tap is not None:
-                    connection.receive("b", payload)
-                else:
-                    receiver.binary(payload)
-        except ProtocolError as error:
-            connection.close_for("forced close", error)
 
     def _packet(self, payload: bytes) -> None:
         try:
@@ -389,9 +395,8 @@ class WebSocketTransport:
             if self.is_leaving:
                 return
             self.is_leaving = True
-            outbox = connection.outbox if self.upgrade is None else None
             is_told = False
-            if outbox is None or outbox.tail is None:
+            if self.upgrade is not None or connection.tail is None:
                 frame = close_frame(self.close_code if self.close_code is not None else connection.close_code)
                 with suppress(OSError):
                     is_told = self.stream.send(frame) == len(frame)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from .engineio.payload import SEPARATOR
 from .engineio.payload3 import BINARY_TYPE
-from .websocket.frames import binary_frame, text_frame
+from .websocket.frames import TEXT_FRAME, binary_frame, frame_head, text_frame
 
-__all__ = ["PACKET_OVERHEAD", "Batch", "Parcel"]
+__all__ = ["PACKET_OVERHEAD", "TEXT_HEADS", "Batch", "Parcel", "TextParcel", "long_text_head", "new_text_parcel"]
 
 PACKET_OVERHEAD = 16
 """Bytes that an outbox counts for each packet beside its content, so that a million empty ones are not free."""
 
-_SHORT = tuple(bytes((0x81, size + 1)) + b"4" for size in range(125))
+TEXT_HEADS = tuple(bytes((0x81, size + 1)) + b"4" for size in range(125))
 """What goes before a text of each length up to 124: the frame's head and Engine.IO's message type."""
+
+
+def long_text_head(size: int) -> bytes:
+    """Return the same for a longer one."""
+    return frame_head(TEXT_FRAME, size + 1) + b"4"
 
 
 class Parcel:
@@ -30,16 +36,14 @@ class Parcel:
         may_compress: whether a connection that compresses may compress this one.
     """
 
-    __slots__ = ("_deflated", "_frames", "_old", "_payload", "attachments", "may_compress", "size", "text")
+    __slots__ = ("_frames", "_text", "attachments", "may_compress", "others", "size")
 
     def __init__(self, text: bytes | None, attachments: tuple[bytes, ...] = (), may_compress: bool = True) -> None:
-        self.text = text
+        self._text = text
         self.attachments = attachments
         self.may_compress = may_compress
         self._frames: bytes | None = None
-        self._deflated: tuple[object, bytes] | None = None
-        self._payload: bytes | None = None
-        self._old: Parcel | None = None
+        self.others: _Others | None = None
         if attachments or text is None:
             self.size = len(text or b"") + sum(map(len, attachments)) + PACKET_OVERHEAD * (len(attachments) + 1)
         else:
@@ -50,24 +54,28 @@ class Parcel:
         """Return a parcel of one text packet of Engine.IO as it is: `b"2"`, `b"3probe"`, `b'0{…}'`."""
         parcel = cls(None, (), may_compress=False)
         parcel.size += len(packet)
-        parcel._payload = packet
         parcel._frames = text_frame(packet)
+        parcel._forms().payload = packet
         return parcel
+
+    @property
+    def text(self) -> bytes | None:
+        return self._text
 
     @property
     def frames(self) -> bytes:
         """The unmasked WebSocket frames of it, uncompressed: the text's, then one per attachment."""
         frames = self._frames
         if frames is None:
-            text, attachments = self.text, self.attachments
+            text = self._text
             if text is None:
                 frames = b""
-            elif len(text) < 125:
-                frames = _SHORT[len(text)] + text
+            elif (size := len(text)) < 125:
+                frames = TEXT_HEADS[size] + text
             else:
-                frames = text_frame(b"4" + text)
-            if attachments:
-                frames = b"".join((frames, *map(binary_frame, attachments)))
+                frames = long_text_head(size) + text
+            if self.attachments:
+                frames = b"".join((frames, *map(binary_frame, self.attachments)))
             self._frames = frames
         return frames
 
@@ -77,22 +85,23 @@ class Parcel:
         Args:
             kind: what makes the same frames has the same kind, and the frames are shared; None: they are made for this one.
         """
-        made = self._deflated
+        made = None if self.others is None else self.others.deflated
         if made is not None and made[0] == kind:
             return made[1]
         frames = b"".join([frame(is_binary, payload) for is_binary, payload in self.packets()])
         if kind is not None:
-            self._deflated = (kind, frames)
+            self._forms().deflated = (kind, frames)
         return frames
 
     @property
     def payload(self) -> bytes:
         """The same as Engine.IO polling packets, joined by U+001E, attachments as base64."""
-        payload = self._payload
+        forms = self._forms()
+        payload = forms.payload
         if payload is None:
             packets = [] if self.text is None else [b"4" + self.text]
             packets += [b"b" + b64encode(attachment) for attachment in self.attachments]
-            payload = self._payload = SEPARATOR.join(packets)
+            payload = forms.payload = SEPARATOR.join(packets)
         return payload
 
     @property
@@ -100,9 +109,11 @@ class Parcel:
         """The same for clients of Engine.IO's third revision, whose binary messages begin with their type; shared by them."""
         if not self.attachments:
             return self
-        if self._old is None:
-            self._old = _OldParcel(self.text, tuple(BINARY_TYPE + each for each in self.attachments), self.may_compress)
-        return self._old
+        forms = self._forms()
+        old = forms.old
+        if old is None:
+            old = forms.old = _OldParcel(self.text, tuple(BINARY_TYPE + each for each in self.attachments), self.may_compress)
+        return old
 
     @property
     def as_text(self) -> Parcel:
@@ -118,8 +129,51 @@ class Parcel:
         for attachment in self.attachments:
             yield True, attachment
 
+    def _forms(self) -> _Others:
+        forms = self.others
+        if forms is None:
+            forms = self.others = _Others()
+        return forms
+
     def __repr__(self) -> str:
-        return f"Parcel({self.text if self.text is not None else self._payload!r}, {len(self.attachments)} attachments)"
+        return f"Parcel({self.text if self.text is not None else self.payload!r}, {len(self.attachments)} attachments)"
+
+
+class _Others:
+    """The forms of one parcel that a plain WebSocket does not ask for."""
+
+    __slots__ = ("deflated", "old", "payload")
+
+    def __init__(self) -> None:
+        self.deflated: tuple[object, bytes] | None = None
+        self.old: Parcel | None = None
+        self.payload: bytes | None = None
+
+
+class TextParcel(Parcel):
+    """A text without attachments, as nearly all are: its frame is made at once, the text by itself when somebody asks.
+
+    `packing.pack` makes it, and sets `frames`, `start` (of the text in them), `size` and `others`: a constructor would cost more than
+    all the rest.
+    """
+
+    __slots__ = ("frames", "start")
+
+    attachments = ()
+    may_compress = True
+    frames: bytes
+    start: int
+
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+
+    @property
+    def text(self) -> bytes:
+        return self.frames[self.start :]
+
+
+new_text_parcel: Callable[[], TextParcel] = cast(Any, TextParcel)
+"""Make an empty one."""
 
 
 class _OldParcel(Parcel):

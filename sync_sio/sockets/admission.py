@@ -199,10 +199,10 @@ def _open(socket: Socket) -> bool | None:
             is_free = core.strand.put(_greet, socket, None, home.habits[Own.CONNECTION])
         else:
             core.is_ready = True
-        for packet, size in held or ():
-            connection.on_worked(1, size)
-            habit = home.habits.get(packet.data[0], home.other_habit)
-            is_free = core.strand.put(dispatch_early, socket, packet, habit, size) or is_free
+        for event, size in held or ():
+            connection.let_go(1, size)
+            habit = home.habits.get(event[0][0], home.other_habit)
+            is_free = core.strand.put(dispatch_early, socket, event, habit, size) or is_free
     if timer is not None:
         timer.cancel()
     return is_free

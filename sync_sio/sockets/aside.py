@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
@@ -21,21 +22,24 @@ MAX_WAITING: Final = 10_000
 
 
 class Aside:
-    """A `Flow` without a connection: nothing is gathered, and nothing is counted."""
+    """A `Flow` without a connection: nothing is gathered, and nothing is ever too much."""
 
-    __slots__ = ("corked", "lock")
+    __slots__ = ("corked", "is_paused", "lock", "max_queued_bytes", "queued", "queued_bytes")
 
     id = "none"
 
     def __init__(self, lock: Lock) -> None:
         self.lock = lock
         self.corked = 0
+        self.queued = self.queued_bytes = 0
+        self.max_queued_bytes = sys.maxsize
+        self.is_paused = False
 
     def uncork(self) -> None: ...
 
-    def on_queued(self, size: int) -> None: ...
+    def on_full(self) -> None: ...
 
-    def on_worked(self, count: int, size: int) -> None: ...
+    def on_worked(self) -> None: ...
 
 
 class Answering:
@@ -44,7 +48,7 @@ class Answering:
     They count for the socket that asked instead, which may not ask for more than so many.
     """
 
-    __slots__ = ("_connection", "_core", "id", "lock")
+    __slots__ = ("_connection", "_core", "id", "is_paused", "lock", "max_queued_bytes", "queued_bytes")
 
     def __init__(self, core: Core) -> None:
         connection = core.connection
@@ -52,6 +56,9 @@ class Answering:
         self._connection = connection
         self.id = connection.id
         self.lock = connection.lock
+        self.queued_bytes = 0
+        self.max_queued_bytes = sys.maxsize
+        self.is_paused = False
 
     @property
     def corked(self) -> int:
@@ -64,11 +71,17 @@ class Answering:
     def uncork(self) -> None:
         self._connection.uncork()
 
-    def on_queued(self, size: int) -> None:
-        self._core.answering += 1
+    @property
+    def queued(self) -> int:
+        return self._core.answering
 
-    def on_worked(self, count: int, size: int) -> None:
-        self._core.answering -= count
+    @queued.setter
+    def queued(self, count: int) -> None:
+        self._core.answering = count
+
+    def on_full(self) -> None: ...
+
+    def on_worked(self) -> None: ...
 
 
 def start_aside(site: Site, task: Callable[[Any, Any], object], subject: object, item: object) -> None:

@@ -12,7 +12,6 @@ from ..drivers.base import Timer
 from ..drivers.strand import Strand
 from ..engine.connection import Connection
 from ..errors import SyncSioError
-from ..protocol.socketio.packet import Packet
 from .acks import MAX_PENDING_ACKS, Pending
 from .handlers import Handler, Key, Registry, take_once
 from .handshake import Handshake
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from .demux import Demux
     from .namespace import Namespace
     from .recovery import Seat
+
+
+Event = tuple[list[Any], int | None]
+"""What a client said: `[name, *args]`, and the number of the acknowledgement that it asks for."""
 
 
 def new_id() -> str:
@@ -105,7 +108,7 @@ class Core:
         self.data: dict[str, Any] | None = None
         self.handlers: Registry | None = None
         self.handshake: Handshake | None = None
-        self.held: list[tuple[Packet, int]] | None = None       # events that came while middleware ran
+        self.held: list[tuple[Event, int]] | None = None       # events that came while middleware ran
         self.middlewares: tuple[Middleware, ...] = ()
         self.past_rooms: frozenset[str] | None = None           # the rooms, for "disconnecting"
         self.timer: Timer | None = None

@@ -15,7 +15,7 @@ from ..protocol.http import parse_query
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 from ..types import Environ
 from .admission import admit
-from .core import CONNECTED, GONE, Core
+from .core import CONNECTED, GONE, Core, Event
 from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_concurrent, start_beside, start_on_strand, tell_error
 from .handlers import Own
 from .leaving import leave
@@ -74,7 +74,7 @@ class Demux:
         self._is_joined = False
         self._main: Socket | None = None
         self._others: dict[str, Socket] | None = None
-        self._asked: dict[str, list[tuple[Packet, int]]] | None = None
+        self._asked: dict[str, list[tuple[Event, int]]] | None = None
         self._size = 0          # of a packet that waits for attachments
         self._timer: Timer | None = None
         self._start_timer()
@@ -86,10 +86,21 @@ class Demux:
         if self._connection.protocol == 3:
             self._connect(Packet(CONNECT, "/"), None)
 
-    def text(self, data: bytes) -> None:
-        """Take a message's text. Raises ProtocolError when the connection must be closed."""
-        for probe in self._site.probes:
-            probe.message_received(self._connection, len(data))
+    def text(self, data: bytes, start: int = 0) -> None:
+        """Take a message's text, `data[start:]`. Raises ProtocolError when the connection must be closed."""
+        site = self._site
+        size = len(data) - start
+        if site.probes:
+            for probe in site.probes:
+                probe.message_received(self._connection, size)
+        main = self._main
+        if main is not None and not self._size:
+            event = site.unpack(data, start)
+            if event is not None:
+                self._take(main, event, size)
+                return
+        if start:
+            data = data[start:]
         try:
             packet = self._decoder.text(data)
         except Exception as error:
@@ -126,21 +137,11 @@ class Demux:
         kind = packet.type
         socket = self._main if packet.namespace == "/" else self._other(packet.namespace)
         if kind == EVENT:
+            event = (packet.data, packet.id)
             if socket is None:
-                socket = self._late(packet, size)
-                if socket is None:
-                    return
-            core = socket._core
-            home = core.home
-            for probe in self._site.probes:
-                probe.event_received(socket, packet.data, size)
-            habit = home.habits.get(packet.data[0], home.other_habit)
-            if core.state is not CONNECTED and self._may_hold(core, packet, size):
-                pass
-            elif core.is_ready and (home.concurrent or core.concurrent) and is_concurrent(core, packet.data[0]):
-                start_beside(core, dispatch_beside, socket, packet, habit, size)
-            elif core.strand.put(dispatch if core.is_ready else dispatch_early, socket, packet, habit, size):
-                self._site.driver.run(core.strand)
+                socket = self._late(packet.namespace, event, size)
+            if socket is not None:
+                self._take(socket, event, size)
         elif kind == ACK:
             if socket is None:
                 raise self._violation(f"an acknowledgement for {packet.namespace!r}, where this client is not connected")
@@ -157,7 +158,28 @@ class Demux:
             assert kind == CONNECT_ERROR
             raise self._violation("a CONNECT_ERROR from a client")
 
-    def _may_hold(self, core: Core, packet: Packet, size: int) -> bool:
+    def _take(self, socket: Socket, event: Event, size: int) -> None:
+        """Put an event on its socket's strand."""
+        site = self._site
+        if site.probes:
+            for probe in site.probes:
+                probe.event_received(socket, event[0], size)
+        core = socket._core
+        if core.state is not CONNECTED and self._may_hold(core, event, size):
+            return
+        home, name = core.home, event[0][0]
+        habit = home.habits.get(name) or home.other_habit
+        task = dispatch
+        if not core.is_ready:
+            task = dispatch_early
+        elif (home.concurrent or core.concurrent) and is_concurrent(core, name):
+            start_beside(core, dispatch_beside, socket, event, habit, size)
+            return
+        strand = core.strand
+        if strand.put(task, socket, event, habit, size):
+            site.driver.run(strand)
+
+    def _may_hold(self, core: Core, event: Event, size: int) -> bool:
         """Keep an event for a socket whose middleware runs, drop one for a socket that has left. False: it is connected now."""
         connection = self._connection
         with connection.lock:
@@ -166,8 +188,8 @@ class Demux:
             if core.state is not GONE:
                 if core.held is None:
                     core.held = []
-                core.held.append((packet, size))
-                connection.on_queued(size)
+                core.held.append((event, size))
+                connection.hold(size)
             return True
 
     def _connect(self, packet: Packet, socket: Socket | None) -> None:
@@ -251,21 +273,21 @@ class Demux:
         with connection.lock:
             held = self._asked.pop(name, None) if self._asked is not None else None
             if held:
-                connection.on_worked(len(held), sum(size for _, size in held))
+                connection.let_go(len(held), sum(size for _, size in held))
         return held is not None
 
-    def _late(self, packet: Packet, size: int) -> Socket | None:
+    def _late(self, name: str, event: Event, size: int) -> Socket | None:
         """Keep an event for a namespace that is asked for. Returns the socket if it is there by now.
 
         Raises:
             ProtocolError: the client is not connected there, and has not asked to be.
         """
-        connection, name = self._connection, packet.namespace
+        connection = self._connection
         with connection.lock:
             held = self._asked.get(name) if self._asked is not None else None
             if held is not None:
-                held.append((packet, size))
-                connection.on_queued(size)
+                held.append((event, size))
+                connection.hold(size)
                 return None
             socket = self._other(name)
         if socket is None:

@@ -16,7 +16,7 @@ from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import ACK, Packet
 from .acks import Ack, Callback, as_response
 from .aside import Answering
-from .core import CONNECTED, Core, on_strand_of
+from .core import CONNECTED, Core, Event, on_strand_of
 from .handlers import Handler, Key, Own
 from .middleware import GO_ON, LATER, ask
 
@@ -26,28 +26,38 @@ if TYPE_CHECKING:
 # -- tasks --------------------------------------------------------------------------------------------------------------------
 
 
-def dispatch(socket: Socket, packet: Packet) -> None:
+def dispatch(socket: Socket, event: Event) -> None:
     """Run one event on the socket's strand, in the socket's context."""
     core = socket._core
-    if not core.is_deaf:
-        (core.context or context_of(socket)).run(_check if core.middlewares or core.any_incoming else _handle, socket, core, packet)
+    if core.is_deaf:
+        return
+    context = core.context or context_of(socket)
+    if core.middlewares or core.any_incoming:
+        context.run(_check, socket, core, event)
+        return
+    data, number = event
+    handlers = core.home.handlers.get(data[0])
+    if handlers and core.handlers is None:
+        context.run(run_handlers, socket, core, data[0], data[1:], handlers, number)
+    else:
+        context.run(_handle, socket, core, data, number)
 
 
-def dispatch_early(socket: Socket, packet: Packet) -> None:
+def dispatch_early(socket: Socket, event: Event) -> None:
     """The same for an event that came before the connection handlers had returned: is it a concurrent one after all?"""
     core = socket._core
-    if is_concurrent(core, packet.data[0]):
-        habits = core.home.habits
-        start_beside(core, dispatch_beside, socket, packet, habits.get(packet.data[0], core.home.other_habit), 0)
+    name = event[0][0]
+    if is_concurrent(core, name):
+        start_beside(core, dispatch_beside, socket, event, core.home.habits.get(name, core.home.other_habit), 0)
     else:
-        dispatch(socket, packet)
+        dispatch(socket, event)
 
 
-def dispatch_beside(socket: Socket, packet: Packet) -> None:
+def dispatch_beside(socket: Socket, event: Event) -> None:
     """Run a concurrent event, on a strand of its own and in a copy of the socket's context."""
     core = socket._core
     if not core.is_deaf:
-        _copied_context(socket).run(_check if core.middlewares or core.any_incoming else _handle, socket, core, packet)
+        _copied_context(socket).run(_check, socket, core, event)
 
 
 def answer(socket: Socket, number: int, response: list[Any]) -> None:
@@ -133,40 +143,36 @@ def _copied_context(socket: Socket) -> Context:
 # -- an event -----------------------------------------------------------------------------------------------------------------
 
 
-def _check(socket: Socket, core: Core, packet: Packet) -> None:
+def _check(socket: Socket, core: Core, event: Event) -> None:
     """Show an event to catch-all listeners, then to packet middleware, then to its handlers."""
+    data, number = event
     for fn in core.any_incoming:
         try:
-            fn(*packet.data)
+            fn(*data)
         except BaseException as error:      # a wall, as below
-            report(socket, error, packet.data[0], packet.data[1:])
+            report(socket, error, data[0], data[1:])
     if core.middlewares:
-        _PacketChain(socket, packet).walk(GO_ON)
+        _EventChain(socket, data, number).walk(GO_ON)
     else:
-        _handle(socket, core, packet)
+        _handle(socket, core, data, number)
 
 
-def _handle(socket: Socket, core: Core, packet: Packet) -> None:
-    data = packet.data
+def _handle(socket: Socket, core: Core, data: list[Any], number: int | None) -> None:
     event = data[0]
-    shared = core.home.handlers.get(event)
-    own = core.handlers.get(event) if core.handlers is not None else None
-    if own:
-        handlers = (*shared, *own) if shared else tuple(own)
-    elif shared:
-        handlers = tuple(shared)
-    else:
-        if event in core.home.server_handlers:
-            core.home.site.warn_once(
-                (core.home.name, event),
-                "clients send %r to %s and nobody handles it, but on(%r) was called on the server: it hears other servers; "
-                "for events of clients use io.event or socket.on",
-                event,
-                core.home.name,
-                event,
-            )
-        return
-    run_handlers(socket, core, event, data[1:], handlers, packet.id)
+    handlers = core.home.handlers.get(event)
+    if core.handlers is not None:
+        handlers = (*(handlers or ()), *core.handlers.get(event, ()))
+    if handlers:
+        run_handlers(socket, core, event, data[1:], handlers, number)
+    elif event in core.home.server_handlers:
+        core.home.site.warn_once(
+            (core.home.name, event),
+            "clients send %r to %s and nobody handles it, but on(%r) was called on the server: it hears other servers; "
+            "for events of clients use io.event or socket.on",
+            event,
+            core.home.name,
+            event,
+        )
 
 
 def run_handlers(
@@ -179,20 +185,17 @@ def run_handlers(
     has_failed = False
     refusal: WrongArguments | None = None
     for handler in handlers:
-        if handler.is_once and not core.may_run_once(event, handler):
-            continue
         try:
-            if not handler.low <= count <= handler.high:
-                raise handler.wrong_arguments(event, count)
-            given = args if handler.payloads is None else handler.typed(event, args)
-            if handler.takes_ack:
-                if ack is None:
-                    ack = _ack_for(socket, core, number)
-                handler.call_with_ack(socket, given, ack)
+            if handler.is_plain and handler.low <= count <= handler.high:
+                returned = handler.fn(socket, *args)
+            elif handler.is_once and not core.may_run_once(event, handler):
+                continue
             else:
-                returned = handler.fn(socket, *given) if handler.takes_socket else handler.fn(*given)
-                if result is None:
-                    result = returned
+                if handler.takes_ack and ack is None:
+                    ack = _ack_for(core, number)
+                returned = _run_other(socket, event, args, handler, ack)
+            if result is None:
+                result = returned
         except BaseException as error:      # one of the four walls: a handler's sys.exit() ends no thread of ours
             has_failed = True
             if refusal is None and type(error) is WrongArguments and error.path:
@@ -209,9 +212,12 @@ def run_handlers(
             ack(*as_response(result))
         elif core.state is CONNECTED:
             home = core.home
-            parcel = home.site.parcel(Packet(ACK, home.name, as_response(result), number))
-            for probe in home.site.probes:
-                probe.ack_sent(home, parcel)
+            site = home.site
+            response = list(result) if type(result) is tuple else [] if result is None else [result]
+            parcel = site.pack(ACK, home.name, response, number) or site.parcel(Packet(ACK, home.name, response, number))
+            if site.probes:
+                for probe in site.probes:
+                    probe.ack_sent(home, parcel)
             core.connection.send_parcel(parcel, WAIT)
     except SlowConsumer:
         pass    # it has been closed, and the operator told: nobody here could do more about it
@@ -219,7 +225,20 @@ def run_handlers(
         report(socket, error, event, args)
 
 
-def _ack_for(socket: Socket, core: Core, number: int | None) -> Ack:
+def _run_other(socket: Socket, event: Any, args: list[Any], handler: Handler, ack: Ack | None) -> Any:
+    """Run a handler that may be none of the plain ones. Raises WrongArguments for what it does not take."""
+    if not handler.low <= len(args) <= handler.high:
+        raise handler.wrong_arguments(event, len(args))
+    if handler.payloads is not None:
+        args = handler.typed(event, args)
+    if not handler.takes_ack:
+        return handler.fn(socket, *args) if handler.takes_socket else handler.fn(*args)
+    assert ack is not None
+    handler.call_with_ack(socket, args, ack)
+    return None
+
+
+def _ack_for(core: Core, number: int | None) -> Ack:
     return Ack(None if number is None else partial(_prepare_ack, core, number), core.connection.lock)
 
 
@@ -281,14 +300,15 @@ def report(socket: Socket, error: BaseException, event: Any, args: list[Any]) ->
 # -- packet middleware --------------------------------------------------------------------------------------------------------
 
 
-class _PacketChain:
+class _EventChain:
     """The way of one event through `socket.use` functions. One that calls `next` later lets other events pass."""
 
-    __slots__ = ("_at", "_middlewares", "_packet", "_socket")
+    __slots__ = ("_at", "_data", "_middlewares", "_number", "_socket")
 
-    def __init__(self, socket: Socket, packet: Packet) -> None:
+    def __init__(self, socket: Socket, data: list[Any], number: int | None) -> None:
         self._socket = socket
-        self._packet = packet
+        self._data = data
+        self._number = number
         self._middlewares = socket._core.middlewares
         self._at = 0
 
@@ -299,7 +319,7 @@ class _PacketChain:
             middleware = self._middlewares[self._at]
             self._at += 1
             try:
-                verdict = ask(middleware, self._packet.data, core.connection.lock, self._resume)
+                verdict = ask(middleware, self._data, core.connection.lock, self._resume)
             except BaseException as error:  # a wall, as above
                 verdict = error
             else:
@@ -308,11 +328,11 @@ class _PacketChain:
         if verdict is LATER:
             return
         if verdict is GO_ON:
-            if self._packet.data:
-                _handle(self._socket, core, self._packet)
+            if self._data:
+                _handle(self._socket, core, self._data, self._number)
             return
         if verdict is False:
-            verdict = SyncSioError(f"middleware refused event {self._packet.data[:1]}")
+            verdict = SyncSioError(f"middleware refused event {self._data[:1]}")
         if not isinstance(verdict, SyncSioError):
             cause = verdict if isinstance(verdict, BaseException) else None
             core.home.site.logger.warning("socket %s: packet middleware refused: %r", self._socket.id, verdict, exc_info=cause)
@@ -322,7 +342,7 @@ class _PacketChain:
         start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)
 
 
-def _walk_on(chain: _PacketChain, verdict: object) -> None:
+def _walk_on(chain: _EventChain, verdict: object) -> None:
     socket = chain._socket
     if not socket._core.is_deaf:
         context_of(socket).run(chain.walk, verdict)

@@ -41,7 +41,7 @@ class Own(Enum):
 _OWN: Final[dict[EventName, Own]] = {"disconnecting": Own.DISCONNECTING, "disconnect": Own.DISCONNECT, "error": Own.ERROR}
 
 Key = str | int | Own
-Registry = dict[Key, list["Handler"]]
+Registry = dict[Key, tuple["Handler", ...]]
 
 
 def key_of(event: object) -> Key:
@@ -180,9 +180,10 @@ class Handler:
         takes_socket: whether the socket comes before them.
         takes_ack: whether it has a parameter `ack`; `ack_at`: that one's position among the client's arguments, or -1.
         payloads: what its annotations make of the client's arguments; None: nothing.
+        is_plain: it is called with the socket and what came, as often as that comes.
     """
 
-    __slots__ = ("ack_at", "fn", "high", "is_concurrent", "is_once", "low", "payloads", "takes_ack", "takes_socket")
+    __slots__ = ("ack_at", "fn", "high", "is_concurrent", "is_once", "is_plain", "low", "payloads", "takes_ack", "takes_socket")
 
     def __init__(
         self,
@@ -200,6 +201,7 @@ class Handler:
         self.is_concurrent = is_concurrent
         self.low, self.high, self.takes_ack, self.ack_at = _shape(fn, 1 if takes_socket else 0, "ack" if may_ack else "")
         self.payloads = payloads_of(fn, 1 if takes_socket else 0) if is_typed else None
+        self.is_plain = takes_socket and not self.takes_ack and self.payloads is None and not is_once
 
     def call_with_ack(self, socket: object, args: list[Any], ack: Callable[..., None]) -> None:
         """Call a function that wants `ack`."""
@@ -235,30 +237,28 @@ class Handler:
         return getattr(self.fn, "__qualname__", repr(self.fn))
 
 
-# A registry's lists only ever grow and shrink in place, each step atomic: whoever runs handlers goes through a copy of a list.
+# A registry has tuples: changed by who holds its owner's lock, and read without.
 
 
 def add(registry: Registry, key: Key, handler: Handler) -> None:
-    registry.setdefault(key, []).append(handler)
+    registry[key] = (*registry.get(key, ()), handler)
 
 
 def take_once(registry: Registry | None, key: Key, handler: Handler) -> bool:
     """Remove a handler that runs once. False: somebody else has, so it must not run (again)."""
-    handlers = registry.get(key) if registry is not None else None
-    try:
-        (handlers or []).remove(handler)
-    except ValueError:
+    handlers = registry.get(key, ()) if registry is not None else ()
+    if registry is None or handler not in handlers:
         return False
+    registry[key] = tuple(other for other in handlers if other is not handler)
     return True
 
 
 def remove(registry: Registry, key: Key, fn: Callable[..., Any] | None) -> None:
     """Remove one handler, the last that was registered with `fn`; all of the event when that is None."""
-    handlers = registry.get(key, [])
     if fn is None:
-        handlers.clear()
+        registry[key] = ()
         return
-    for handler in reversed(handlers[:]):
+    for handler in reversed(registry.get(key, ())):
         if handler.fn == fn:
             take_once(registry, key, handler)
             return

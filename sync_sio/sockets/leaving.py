@@ -99,7 +99,7 @@ def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:
     for _ in acks or ():
         connection.settle_ack()
     if held:
-        connection.on_worked(len(held), sum(size for _, size in held))
+        connection.let_go(len(held), sum(size for _, size in held))
     return list((acks or {}).values()), timer
 
 

@@ -210,7 +210,7 @@ class Registrations:
                 for handler in handlers:
                     child._add(key, handler)
             for key, handlers in self.server_handlers.items():
-                child.server_handlers.setdefault(key, []).extend(handlers)
+                child.server_handlers[key] = child.server_handlers.get(key, ()) + handlers
             child._middlewares += self._middlewares
             child._admitted_middlewares += self._admitted_middlewares
             child.error_listeners += self.error_listeners
@@ -235,12 +235,12 @@ class Registrations:
     def _registered(self, event: EventName | None, fn: Callable[..., Any] | None) -> set[Handler]:
         """Return what `off` is to remove: of several that are `fn`, the last."""
         if event is None:
-            lists = [*self.server_handlers.values(), *self.handlers.values()]
+            found = [*self.server_handlers.values(), *self.handlers.values()]
         else:
-            lists = [self.server_handlers.get(_listened(event), []), self.handlers.get(key_of(event), [])]
+            found = [self.server_handlers.get(_listened(event), ()), self.handlers.get(key_of(event), ())]
         if event is None or fn is None:
-            return {handler for handlers in lists for handler in handlers}
-        return {found[-1] for handlers in lists if (found := [handler for handler in handlers if handler.fn == fn])}
+            return {handler for handlers in found for handler in handlers}
+        return {same[-1] for handlers in found if (same := [handler for handler in handlers if handler.fn == fn])}
 
     def _drop(self, gone: set[Handler]) -> None:
         for registry in (self.server_handlers, self.handlers):

@@ -11,7 +11,7 @@ from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Callback, Pending, as_result
 from .broadcast import Flags, check_seconds
 from .core import ADMITTED, CONNECTED, GONE, PENDING, Core, on_strand_of
-from .dispatch import call_back
+from .dispatch import call_back, dispatch, dispatch_early
 from .handlers import EventName, check_emitted, check_function
 from .observers import tell_outgoing
 from .recovery import RECOVERABLE
@@ -147,10 +147,10 @@ def _what_waits_behind(socket: Socket) -> str:
     if on_strand_of.get() != socket.id:
         return ""
     # JavaScript that awaits our answer before it gives its own waits for us, and we for it
-    for item in socket._core.strand.waiting():
-        if isinstance(item, Packet) and item.data:
+    for fn, _, item, *_ in socket._core.strand.waiting():
+        if fn is dispatch or fn is dispatch_early:
             return (
-                f": event {item.data[0]!r} of this client waits behind the handler that called; "
+                f": event {item[0][0]!r} of this client waits behind the handler that called; "
                 "if the client answers only after that, register it with concurrent=True"
             )
     return ""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config import RecoveryOptions
 from ..drivers.base import Driver, Habit, Lock, Waiter
 from ..probe import Probe
+from ..protocol.packing import pack, unpack
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
+from ..protocol.socketio.parser import JsonParser
 from .aside import Aside
 
 if TYPE_CHECKING:
@@ -61,6 +63,11 @@ class Site:
     ) -> None:
         self.server = server
         self.parser = parser
+        is_json = isinstance(parser, JsonParser)
+        self.pack = pack if is_json else _pack_nothing
+        """Make the parcel of an EVENT or ACK the short way; None: `parcel` has to make it."""
+        self.unpack = unpack if is_json else _unpack_nothing
+        """Read an event the short way; None: a decoder has to read it."""
         self.connect_timeout = options.connect_timeout
         self.max_attachments = options.max_attachments
         self.max_namespaces = options.max_namespaces
@@ -98,7 +105,7 @@ class Site:
     def parcel(self, packet: Packet, may_compress: bool = True) -> Parcel:
         """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""
         text, attachments = self.parser.encode(packet)
-        if len(attachments) > self.max_attachments:
+        if attachments and len(attachments) > self.max_attachments:
             self.warn_once(
                 "attachments",
                 "a packet of %r has %d binary attachments: JavaScript clients close the connection at more than 10 (max_attachments=%d)",
@@ -158,3 +165,11 @@ class Site:
     def audit(self) -> list[str]:
         with self.lock:
             return [f"{sid} has left and was not told" for sid in self._leaving]
+
+
+def _pack_nothing(kind: int, namespace: str, data: list[Any], number: int | None = None) -> None:
+    return None
+
+
+def _unpack_nothing(data: bytes, start: int = 0) -> None:
+    return None

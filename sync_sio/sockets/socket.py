@@ -141,12 +141,14 @@ class Socket(Observed):
         if home.recovery is not None:
             send(self, event, args, PLAIN)
         elif core.state is not GONE:
-            packet = Packet(EVENT, home.name, [event, *args])
-            parcel = home.site.parcel(packet)
-            for probe in home.site.probes:
-                probe.event_sent((self,), packet, parcel)
+            site = home.site
+            data = [event, *args]
+            parcel = site.pack(EVENT, home.name, data) or site.parcel(Packet(EVENT, home.name, data))
+            if site.probes:
+                for probe in site.probes:
+                    probe.event_sent((self,), Packet(EVENT, home.name, data), parcel)
             if core.connection.send_parcel(parcel, WAIT) and core.any_outgoing:
-                tell_outgoing((self,), packet.data)
+                tell_outgoing((self,), data)
 
     def send(self, *args: Any) -> None:
         """Send the event `"message"`."""

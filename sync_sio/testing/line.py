@@ -40,6 +40,7 @@ class MemoryTransport:
 
     name: Final = "websocket"
     is_armed = False
+    lane = None
 
     def __init__(self, connection: Connection, inbox: deque[Parcel], ear: Ear) -> None:
         self._connection = connection
@@ -52,12 +53,14 @@ class MemoryTransport:
 
     def drain(self) -> None:
         connection = self._connection
-        outbox = connection.outbox
-        if outbox is not None:
-            connection.outbox = None
-            self._inbox += outbox.take_all()
+        if connection.outbox is not None:
+            self._inbox += connection.outbox
+            connection.drop_all()
             self._ear.wake()
         connection.drained()
+
+    def keep(self, rest: memoryview) -> None:
+        raise AssertionError("all fits")
 
     def poke(self) -> None:
         # what a turn gathers for its client is sent when the turn ends, as on a WebSocket
@@ -113,7 +116,7 @@ class Line:
         connection = self.connection
         transport = MemoryTransport(connection, self.inbox, self._ear)
         with connection.lock:
-            connection.transport = connection.direct = transport
+            connection.switch_to(transport, transport)
         self._engine.opened(connection)
 
     @property

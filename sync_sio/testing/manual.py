@@ -75,6 +75,10 @@ class ManualStream:
         self.peer._incoming += bytes(data[:count])
         return count
 
+    @property
+    def lane(self) -> ManualStream:
+        return self
+
     def has_pending(self) -> bool:
         return False
 

@@ -114,6 +114,10 @@ class MemoryStream:
             pipe.readers.clear()
         return count
 
+    @property
+    def lane(self) -> MemoryStream:
+        return self
+
     def has_pending(self) -> bool:
         return False
 

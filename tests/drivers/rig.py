@@ -273,6 +273,7 @@ class CountingStream:
         self.stream = stream
         self.fd = stream.fd
         self.is_tls = stream.is_tls
+        self.lane = self
         self.writes = 0
         self.recv, self.recv_into, self.has_pending = stream.recv, stream.recv_into, stream.has_pending
         self.shutdown, self.close = stream.shutdown, stream.close
@@ -297,6 +298,8 @@ class Client:
         self.corked = 0
         self.out: list[bytes] = []
         self.queued = self.queued_bytes = 0
+        self.max_queued_bytes = 1 << 30
+        self.is_paused = False
         self.strand = Strand(self)
         self.handler = handler
         self.habit = Habit() if habit is None else habit
@@ -321,13 +324,9 @@ class Client:
         if out and not self.discarded:
             self.stream.send(b"".join(out))
 
-    def on_queued(self, size: int) -> None:
-        self.queued += 1
-        self.queued_bytes += size
+    def on_full(self) -> None: ...
 
-    def on_worked(self, count: int, size: int) -> None:
-        self.queued -= count
-        self.queued_bytes -= size
+    def on_worked(self) -> None: ...
 
     def send(self, data: bytes) -> None:
         with self.lock:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sync_sio.drivers.base import Habit
+from sync_sio.drivers.base import MAX_QUEUED, Habit
 from sync_sio.drivers.locks import breaches, native_lock
-from sync_sio.drivers.strand import BUDGET, FIRST_PENALTY, WINDOW, Strand, Worker, catch
+from sync_sio.drivers.strand import BUDGET, FIRST_PENALTY, Strand, Worker, catch
 
 ME = 77
+RUNS = 64
 
 
 class FakeFlow:
@@ -21,17 +22,20 @@ class FakeFlow:
     def __init__(self) -> None:
         self.lock = native_lock()
         self.corked = 0
+        self.queued = self.queued_bytes = 0
+        self.max_queued_bytes = 1000
+        self.is_paused = False
         self.told: list[Any] = []
 
     def uncork(self) -> None:
         assert self.corked == 0
         self.told.append("uncork")
 
-    def on_queued(self, size: int) -> None:
-        self.told.append(("queued", size))
+    def on_full(self) -> None:
+        self.told.append(("full", self.queued, self.queued_bytes))
 
-    def on_worked(self, count: int, size: int) -> None:
-        self.told.append(("worked", count, size))
+    def on_worked(self) -> None:
+        self.told.append(("worked", self.queued, self.queued_bytes))
 
 
 @pytest.fixture
@@ -47,6 +51,10 @@ def worker() -> Worker:
     return worker
 
 
+def waiting(strand: Strand) -> list[Any]:
+    return [item for _, _, item, _, _ in strand.waiting()]
+
+
 def note(subject: list[Any], item: Any) -> None:
     subject.append(item)
 
@@ -57,17 +65,17 @@ def test_only_who_finds_it_idle_has_it_worked(flow: FakeFlow) -> None:
     assert strand.is_idle and len(strand) == 0
     assert strand.put(note, seen, 1) is True
     assert strand.put(note, seen, 2) is False
-    assert not strand.is_idle and len(strand) == 2 and strand.waiting() == [1, 2]
+    assert not strand.is_idle and len(strand) == 2 and waiting(strand) == [1, 2]
     assert strand.work() is False
     assert seen == [1, 2]
-    assert strand.is_idle and len(strand) == 0 and strand.waiting() == []
+    assert strand.is_idle and len(strand) == 0 and waiting(strand) == []
     assert strand.put(note, seen, 3) is True
 
 
 def test_the_running_task_is_not_among_those_that_wait(flow: FakeFlow) -> None:
     strand = Strand(flow)
     seen: list[Any] = []
-    strand.put(lambda _, item: seen.append((len(strand), strand.waiting())), None, 1)
+    strand.put(lambda _, item: seen.append((len(strand), waiting(strand))), None, 1)
     strand.put(note, [], 2)
     strand.work()
     assert seen == [(1, [2])]
@@ -97,15 +105,30 @@ def test_sizes_are_counted_in_and_out(flow: FakeFlow) -> None:
     strand = Strand(flow)
     strand.put(note, [], 1, None, 10)
     strand.put(note, [], 2, None, 5)
+    assert (flow.queued, flow.queued_bytes) == (2, 15)
     strand.work()
-    assert flow.told == [("queued", 10), ("queued", 5), ("worked", 2, 15)]
+    assert (flow.queued, flow.queued_bytes) == (0, 0) and flow.told == []
+
+
+def test_a_flow_hears_of_too_much_and_then_of_less(flow: FakeFlow) -> None:
+    strand = Strand(flow)
+    strand.put(note, [], 1, None, 1000)
+    assert flow.told == []
+    strand.put(note, [], 2, None, 1)
+    assert flow.told == [("full", 2, 1001)]
+    flow.is_paused = True
+    strand.work()
+    assert flow.told == [("full", 2, 1001), ("worked", 0, 0)]
+    for number in range(MAX_QUEUED + 1):
+        strand.put(note, [], number)
+    assert flow.told[2:] == [("full", MAX_QUEUED + 1, 0)]
 
 
 def test_a_corked_turn_uncorks_once_at_its_end(flow: FakeFlow) -> None:
     strand = Strand(flow)
     strand.put(lambda _, item: flow.told.append(flow.corked), None, 1)
     strand.work(ME)
-    assert flow.told == [("queued", 0), ME, "uncork", ("worked", 1, 0)]
+    assert flow.told == [ME, "uncork"]
     strand.uncork(ME)
     assert flow.told.count("uncork") == 1
 
@@ -203,7 +226,7 @@ def test_quick_events_stay_on_the_leader(flow: FakeFlow, worker: Worker, monkeyp
 
     monkeypatch.setattr("sync_sio.drivers.strand.perf_counter", lambda: now[0])
     habit = Habit()
-    assert run_on_leader(Strand(flow), worker, work, habit, 5 * WINDOW) == 5 * WINDOW
+    assert run_on_leader(Strand(flow), worker, work, habit, 5 * RUNS) == 5 * RUNS
     assert habit.penalty == 0
 
 
@@ -225,11 +248,11 @@ def test_a_rare_slow_event_is_forgiven(flow: FakeFlow, worker: Worker, monkeypat
     now = [0.0]
 
     def work(_: None, item: int) -> None:
-        now[0] += 0.010 if item % WINDOW == 0 else 0.00001
+        now[0] += 0.010 if item % RUNS == 0 else 0.00001
 
     monkeypatch.setattr("sync_sio.drivers.strand.perf_counter", lambda: now[0])
     habit = Habit()
-    assert run_on_leader(Strand(flow), worker, work, habit, 10 * WINDOW) == 10 * WINDOW
+    assert run_on_leader(Strand(flow), worker, work, habit, 10 * RUNS) == 10 * RUNS
 
 
 def test_nothing_is_learned_while_another_thread_leads(flow: FakeFlow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

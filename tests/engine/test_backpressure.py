@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sync_sio.engine.connection import MAX_QUEUED_EVENTS
+from sync_sio.drivers.base import MAX_QUEUED
 from sync_sio.engine.state import WhenFull
 from sync_sio.errors import SlowConsumer
 from sync_sio.protocol.parcel import Parcel
@@ -111,12 +111,12 @@ def test_a_client_with_too_many_queued_events_is_not_read_until_they_are_through
         received.append(data)
 
     connection.on("message", message)
-    total = MAX_QUEUED_EVENTS * 3
+    total = MAX_QUEUED * 3
     for number in range(total):
         client.send(frame(b"4%d" % number))
         rig.driver.settle()
     assert connection.is_paused
-    assert connection.queued <= MAX_QUEUED_EVENTS + 2
+    assert connection.queued <= MAX_QUEUED + 2
     gate.set()
     rig.driver.settle()
     assert received == [str(number) for number in range(total)]
@@ -129,10 +129,10 @@ def test_a_client_that_owes_an_acknowledgement_is_read_on_up_to_four_times_as_ma
     connection.on("message", lambda data: gate.wait())
     with connection.lock:
         connection.owe_ack()
-    for number in range(MAX_QUEUED_EVENTS * 4 + 10):
+    for number in range(MAX_QUEUED * 4 + 10):
         client.send(frame(b"4%d" % number))
         rig.driver.settle()
-        if number == MAX_QUEUED_EVENTS * 3:
+        if number == MAX_QUEUED * 3:
             assert connection.ready_state == "open" and not connection.is_paused
     assert connection.ready_state == "closed"
     gate.set()
@@ -158,11 +158,11 @@ def test_a_post_is_answered_when_its_events_are_nearly_through(rig: Rig) -> None
     connection.on("message", message)
     rig.driver.later(5.0, open_gate)
     started = rig.driver.now()
-    payload = b"\x1e".join(b"4%d" % number for number in range(MAX_QUEUED_EVENTS + 50))
+    payload = b"\x1e".join(b"4%d" % number for number in range(MAX_QUEUED + 50))
     status, _, body = rig.request("POST", f"EIO=4&transport=polling&sid={sid}", payload)
     assert (status, body) == (200, b"ok")
     assert rig.driver.now() - started == pytest.approx(5.0)
-    assert count == MAX_QUEUED_EVENTS + 50
+    assert count == MAX_QUEUED + 50
 
 
 def test_closing_sends_what_was_sent_before(rig: Rig) -> None:

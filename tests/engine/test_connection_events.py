@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sync_sio.engine.connection import MAX_QUEUED_EVENTS, Connection
+from sync_sio.drivers.base import MAX_QUEUED
+from sync_sio.engine.connection import Connection
 from sync_sio.engine.state import DROP, WhenFull
 from sync_sio.engine.tap import MAX_REMEMBERED, EnginePacket
 from sync_sio.protocol.parcel import Parcel
@@ -159,13 +160,13 @@ def test_a_flood_of_packets_with_a_slow_listener_is_bounded(rig: Rig) -> None:
         seen.append(packet.data)
 
     connection.on("packet", listener)
-    for number in range(MAX_QUEUED_EVENTS * 2):
+    for number in range(MAX_QUEUED * 2):
         client.send(frame(b"4%d" % number))
         rig.driver.settle()
-    assert connection.is_paused and connection.queued <= MAX_QUEUED_EVENTS + 2
+    assert connection.is_paused and connection.queued <= MAX_QUEUED + 2
     gate.set()
     rig.driver.settle()
-    assert seen == [str(number) for number in range(MAX_QUEUED_EVENTS * 2)]
+    assert seen == [str(number) for number in range(MAX_QUEUED * 2)]
 
 
 def test_a_flood_that_is_sent_harms_nobody_though_its_listener_is_slow(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

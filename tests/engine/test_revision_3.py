@@ -91,7 +91,7 @@ def test_messages_come_back_as_text_bytes_or_base64(engine: EngineServer) -> Non
         connection = engine.connections[sid]
         assert http("POST", b"2:4a6:b4AQI=", sid=sid)[2] == b"ok"
         for _ in range(200):
-            if connection.outbox is not None and len(connection.outbox.parcels) == 2:
+            if connection.outbox is not None and len(connection.outbox) == 2:
                 break
             engine.driver.sleep(0.005)
         _, headers, body = http(sid=sid)

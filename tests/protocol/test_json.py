@@ -68,8 +68,8 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 def without_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json, "_dumps", json._refuse)
-    monkeypatch.setattr(json, "_loads", json._decode_slowly)
+    monkeypatch.setattr(json, "dumps", json._refuse)
+    monkeypatch.setattr(json, "loads", json._decode_slowly)
 
 
 def both(call: Any, *args: Any) -> tuple[Any, Any]:

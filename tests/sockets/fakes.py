@@ -32,6 +32,8 @@ class FakeConnection:
         self.corked = 0
         self.queued = 0
         self.queued_bytes = 0
+        self.max_queued_bytes = 1 << 30
+        self.is_paused = False
         self.owed_acks = 0
         self.request = environ if environ is not None else {"QUERY_STRING": "EIO=4"}
         self.parcels: list[Parcel] = []
@@ -72,11 +74,15 @@ class FakeConnection:
 
     def uncork(self) -> None: ...
 
-    def on_queued(self, size: int) -> None:
+    def on_full(self) -> None: ...
+
+    def on_worked(self) -> None: ...
+
+    def hold(self, size: int) -> None:
         self.queued += 1
         self.queued_bytes += size
 
-    def on_worked(self, count: int, size: int) -> None:
+    def let_go(self, count: int, size: int) -> None:
         self.queued -= count
         self.queued_bytes -= size
 

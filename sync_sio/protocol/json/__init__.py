@@ -16,7 +16,7 @@ from ...errors import ProtocolError
 from ...types import JsonDefault
 from .writer import CannotSend, Writer, replace
 
-__all__ = ["decode", "encode", "put_back"]
+__all__ = ["OPTIONS", "decode", "dumps", "encode", "encode_slowly", "loads", "put_back"]
 
 MAX_DEPTH = 1024
 """How deeply arrays and objects may be nested in what is received: orjson's own limit. The standard library's is the
@@ -29,8 +29,10 @@ def _refuse(value: object, default: object = None, option: int | None = None) ->
     raise TypeError("orjson is not there")
 
 
-_dumps: Callable[[Any, JsonDefault | None, int | None], bytes]
-_loads: Callable[[bytes | bytearray], Any]
+dumps: Callable[[Any, JsonDefault | None, int | None], bytes]
+"""The quick way, `dumps(value, None, OPTIONS)`: raises TypeError for what `encode_slowly` must see."""
+loads: Callable[[bytes | bytearray], Any]
+"""The quick way back: raises ValueError for what `decode` must see."""
 
 
 def encode(value: object, default: JsonDefault | None = None, root: str = "value", offset: int = 0) -> tuple[bytes, list[bytes]]:
@@ -47,16 +49,17 @@ def encode(value: object, default: JsonDefault | None = None, root: str = "value
             What else `default` raises is passed on.
     """
     try:
-        return _dumps(value, None, _OPTIONS), []
+        return dumps(value, None, OPTIONS), []
     except TypeError:
         # the first try has no hook: ordinary values pay nothing for attachments, and those that have some pay 0.6 us
-        return _encode_slowly(value, default, root, offset)
+        return encode_slowly(value, default, root, offset)
 
 
-def _encode_slowly(value: object, default: JsonDefault | None, root: str, offset: int) -> tuple[bytes, list[bytes]]:
+def encode_slowly(value: object, default: JsonDefault | None, root: str, offset: int) -> tuple[bytes, list[bytes]]:
+    """The same for what `dumps` refuses, or for all."""
     attachments: list[bytes] = []
     try:
-        return _dumps(value, lambda item: replace(item, default, attachments), _OPTIONS), attachments
+        return dumps(value, lambda item: replace(item, default, attachments), OPTIONS), attachments
     except TypeError:
         writer = Writer(default)
         try:
@@ -77,7 +80,7 @@ def decode(data: bytes | bytearray) -> Any:
         ProtocolError: it is no JSON, no UTF-8, nested deeper than 1,024, or holds a number beyond floats.
     """
     try:
-        return _loads(data)
+        return loads(data)
     except ValueError as error:
         if b"\\ud" in data or b"\\uD" in data:
             return _decode_slowly(data)
@@ -155,8 +158,8 @@ def _children(value: Any) -> Any:
 try:
     import orjson
 except ImportError:
-    _dumps, _loads, _OPTIONS = _refuse, _decode_slowly, 0
+    dumps, loads, OPTIONS = _refuse, _decode_slowly, 0
 else:
-    _dumps, _loads = orjson.dumps, orjson.loads
+    dumps, loads = orjson.dumps, orjson.loads
     # dataclasses and dates have one rule, `writer.replace`; orjson's own leaves out fields that start with "_" and rounds offsets
-    _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME

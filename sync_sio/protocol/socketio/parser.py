@@ -6,7 +6,7 @@ import re
 
 from ...errors import ProtocolError
 from ...types import JsonDefault
-from ..json import decode, encode, put_back
+from ..json import OPTIONS, decode, dumps, encode_slowly, put_back
 from .packet import ACK, CONNECT_ERROR, EVENT, RESERVED_EVENTS, Packet, PacketError, fits, is_event
 
 __all__ = ["ROOTS", "Decoder", "JsonParser"]
@@ -44,18 +44,27 @@ class JsonParser:
         Raises:
             TypeError: something in its data cannot be sent; the message names the path, such as `args[1]["when"]`.
         """
-        kind, data = packet.type, packet.data
-        head = _KINDS[kind] if packet.namespace == "/" else b"%d%b," % (kind, packet.namespace.encode())
+        data, number = packet.data, packet.id
+        head = _KINDS[packet.type] if packet.namespace == "/" else b"%d%b," % (packet.type, packet.namespace.encode())
         if data is None:
             return head, _NOTHING
+        if number is not None:
+            head = b"%b%d" % (head, number)
+        try:
+            return head + dumps(data, None, OPTIONS), _NOTHING
+        except TypeError:
+            return self._encode_slowly(packet, head)
+
+    def _encode_slowly(self, packet: Packet, head: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """The same for what has attachments, or needs `default`, or cannot be sent."""
+        kind = packet.type
         root, offset = ROOTS[kind]
-        body, attachments = encode(data, self.default, root, offset)
+        body, attachments = encode_slowly(packet.data, self.default, root, offset)
         if attachments:
             if kind != EVENT and kind != ACK:
                 raise TypeError(f"{root}: bytes can be sent in events and acknowledgements only; encode them, as base64 for instance")
             head = b"%d%d-%b" % (kind + _BINARY_OFFSET, len(attachments), head[1:])
-        text = head + body if packet.id is None else b"%b%d%b" % (head, packet.id, body)
-        return text, tuple(attachments) if attachments else _NOTHING
+        return head + body, tuple(attachments)
 
     def decoder(self) -> Decoder:
         """Return a decoder for one connection."""
@@ -102,15 +111,19 @@ class Decoder:
             raise PacketError("got plaintext data when reconstructing a packet")
         # what nearly all messages are, `2["…`, `2<id>["…` and `3<id>[…` of the main namespace, without the general grammar
         at = data.find(b"[")
-        if 0 < at <= MAX_ID_DIGITS + 1:
-            kind = data[0] - _ZERO
-            digits = data[1:at]
-            if (kind == EVENT or kind == ACK) and (not digits or digits.isdigit()):  # noqa: SIM109  (a tuple of globals is made anew each time)
-                value = decode(data[at:])
-                if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or is_event(value):
-                    return Packet(kind, "/", value, int(digits) if digits else None)
-                raise PacketError("invalid payload")
-        return self._general(data)
+        if at == 1:
+            number = None
+        elif 1 < at <= MAX_ID_DIGITS + 1 and (digits := data[1:at]).isdigit():
+            number = int(digits)
+        else:
+            return self._general(data)
+        kind = data[0] - _ZERO
+        if kind != EVENT and kind != ACK:       # a tuple of globals would be made anew each time
+            return self._general(data)
+        value = decode(data[at:])
+        if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or is_event(value):
+            return Packet(kind, "/", value, number)
+        raise PacketError("invalid payload")
 
     def binary(self, data: bytes) -> Packet | None:
         """Take an attachment and return the packet that it completes, or None when more are due.

@@ -18,11 +18,13 @@ __all__ = [
     "PING",
     "PONG",
     "TEXT",
+    "TEXT_FRAME",
     "FrameError",
     "FrameReader",
     "binary_frame",
     "close_frame",
     "frame",
+    "frame_head",
     "is_close_code",
     "parse_close",
     "ping_frame",
@@ -39,12 +41,14 @@ NO_CODE = 1005
 MAX_CONTROL_BYTES = 125
 
 _FIN, _RSV1, _RSV = 0x80, 0x40, 0x70
+TEXT_FRAME = _FIN | TEXT
+"""The first byte of a whole text message."""
 _MASKED = 0x80
 _SMALLEST = 6                       # the head of a masked frame without a long length
 _FILL_FROM = 4096                   # a longer frame that is not whole gets a buffer of its own
 _FIRST_CAPACITY = 65536             # what a head can make us allocate before its bytes come
 _CLEAN, _REST, _FILLING, _ENDED = range(4)
-_SHORT_TEXT = tuple(bytes((_FIN | TEXT, size)) for size in range(126))
+_SHORT_TEXT = tuple(bytes((TEXT_FRAME, size)) for size in range(126))
 _SHORT_BINARY = tuple(bytes((_FIN | BINARY, size)) for size in range(126))
 
 
@@ -73,20 +77,24 @@ except ImportError:
     _mask = _mask_slowly
 
 
+def frame_head(first: int, size: int) -> bytes:
+    """Return what goes before an unmasked frame's payload of so many bytes; `first`: FIN, reserved bits and opcode."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return bytes((first, 126, size >> 8, size & 255))
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
 def frame(first: int, payload: bytes) -> bytes:
     """Return an unmasked frame with this first byte: FIN, reserved bits and opcode."""
-    size = len(payload)
-    if size < 126:
-        return bytes((first, size)) + payload
-    if size < 65536:
-        return b"".join((bytes((first, 126)), size.to_bytes(2, "big"), payload))
-    return b"".join((bytes((first, 127)), size.to_bytes(8, "big"), payload))
+    return frame_head(first, len(payload)) + payload
 
 
 def text_frame(payload: bytes) -> bytes:
     """Return a whole text message; `payload` is UTF-8."""
     size = len(payload)
-    return _SHORT_TEXT[size] + payload if size < 126 else frame(_FIN | TEXT, payload)
+    return _SHORT_TEXT[size] + payload if size < 126 else frame(TEXT_FRAME, payload)
 
 
 def binary_frame(payload: bytes) -> bytes:
@@ -147,7 +155,7 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_buffer", "_first", "_have", "_inflate", "_is_compressed", "_key", "_limit", "_mode", "_need", "_opcode", "_parts", "_rest",
+        "_first", "_have", "_inflate", "_is_compressed", "_key", "_limit", "_mode", "_need", "_opcode", "_parts", "_rest", "buffer",
     )  # fmt: skip
 
     def __init__(self, max_message_bytes: int, inflate: Callable[[bytes, int], bytes] | None = None) -> None:
@@ -155,7 +163,7 @@ class FrameReader:
         self._inflate = inflate
         self._mode = _CLEAN
         self._rest: bytes = b""                         # _REST: the start of a small frame
-        self._buffer: bytearray | None = None           # _FILLING: a large frame's payload so far, still masked …
+        self.buffer: bytearray | None = None            # _FILLING: a large frame's payload so far, still masked …
         self._have = self._need = self._first = 0       # … its count, its length and the frame's first byte
         self._key: bytes | bytearray = b""
         self._parts: bytearray | None = None            # the payloads of a message in fragments …
@@ -225,7 +233,7 @@ class FrameReader:
 
         The view must be gone before the next call of any method but `filled`.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if buffer is None or self._need - self._have < _FILL_FROM:
             return None         # so little is missing that one ordinary read brings it together with what follows
         if len(buffer) < self._need and len(buffer) - self._have < _FILL_FROM:
@@ -303,13 +311,13 @@ class FrameReader:
         have = len(data) - start
         self._first, self._need, self._have = first, size, have
         self._key = data[start - 4 : start]
-        self._buffer = bytearray(min(size, max(_FIRST_CAPACITY, 2 * have)))
-        self._buffer[:have] = data[start:]
+        self.buffer = bytearray(min(size, max(_FIRST_CAPACITY, 2 * have)))
+        self.buffer[:have] = data[start:]
         self._mode = _FILLING
 
     def _fill(self, data: bytes | bytearray, out: list[tuple[int, bytes]]) -> int:
         count = min(self._need - self._have, len(data))
-        buffer = self._buffer
+        buffer = self.buffer
         assert buffer is not None, "_FILLING has one"
         have = self._have + count
         if have > len(buffer):
@@ -322,25 +330,25 @@ class FrameReader:
 
     def _grow(self, least: int) -> bytearray:
         """Double the buffer: what is allocated follows what has come, not what a head has promised."""
-        old = self._buffer
+        old = self.buffer
         assert old is not None, "_FILLING has one"
         buffer = bytearray(min(self._need, max(least, 2 * len(old))))
         buffer[: self._have] = memoryview(old)[: self._have]
-        self._buffer = buffer
+        self.buffer = buffer
         return buffer
 
     def _finish_filling(self, out: list[tuple[int, bytes]]) -> None:
-        buffer = self._buffer
+        buffer = self.buffer
         assert buffer is not None, "_FILLING has one"
         payload = _mask(buffer, self._key)
-        self._buffer = None
+        self.buffer = None
         self._mode = _CLEAN
         self._deliver(self._first, payload, out)
 
     def _end(self) -> None:
         self._mode = _ENDED
         self._rest = b""
-        self._buffer = self._parts = None
+        self.buffer = self._parts = None
 
 
 def _check_text(payload: bytes) -> None:

@@ -1,0 +1,63 @@
+"""The short way from events to parcels and from messages to events, for the default parser and the main namespace.
+
+It is what nearly all packets take, and what comes out is the same as on the long one: `JsonParser.encode`, then `Parcel`; `Decoder.text`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .json import OPTIONS, dumps, loads
+from .parcel import PACKET_OVERHEAD, TEXT_HEADS, TextParcel, long_text_head, new_text_parcel
+from .socketio.packet import RESERVED_EVENTS
+from .socketio.parser import MAX_ID_DIGITS
+
+__all__ = ["pack", "unpack"]
+
+_EVENT: Final = ord("2")
+
+_KINDS: Final = tuple(b"%d" % kind for kind in range(5))
+_NUMBERS: Final = tuple(b"%d" % number for number in range(1024))
+
+
+def pack(kind: int, namespace: str, data: list[Any], number: int | None = None) -> TextParcel | None:
+    """Return the parcel of an EVENT or ACK. None: it has attachments or something else that the long way must see, or cannot be sent."""
+    try:
+        body = dumps(data, None, OPTIONS)
+    except TypeError:
+        return None
+    head = _KINDS[kind] if namespace == "/" else b"%d%b," % (kind, namespace.encode())
+    if number is not None:
+        head += _NUMBERS[number] if number < 1024 else b"%d" % number
+    size = len(head) + len(body)
+    before = TEXT_HEADS[size] if size < 125 else long_text_head(size)
+    parcel = new_text_parcel()
+    parcel.frames = b"".join((before, head, body))
+    parcel.start = len(before)
+    parcel.size = size + PACKET_OVERHEAD
+    parcel.others = None
+    return parcel
+
+
+def unpack(data: bytes, start: int = 0) -> tuple[list[Any], int | None] | None:
+    """Return `[name, *args]` and the acknowledgement's number of a message, `data[start:]`, that is `2["…` or `2<number>["…`.
+
+    None: it is anything else, or is wrong, and a decoder must say how.
+    """
+    if len(data) == start or data[start] != _EVENT:
+        return None
+    start += 1
+    at = data.find(b"[", start, start + MAX_ID_DIGITS + 1)
+    number = None
+    if at != start:
+        digits = data[start:at]
+        if at < 0 or not digits.isdigit():
+            return None
+        number = int(digits)
+    try:
+        value = loads(data[at:])
+    except ValueError:
+        return None
+    if value and type(value[0]) is str and value[0] not in RESERVED_EVENTS:
+        return value, number
+    return None
