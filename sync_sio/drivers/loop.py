@@ -1,4 +1,4 @@
-"""The loop of the threads runtime: one round polls, does phase one for whoever is ready, and runs turns.
+"""The loop of the threads runtime: one round polls, does phase one for each who is ready, and runs the turns that this brings.
 
 The *lead* is a lock: its holder polls, reads and owns everything here that is not said to be anybody's. It lays the lead on the
 table (`release`) while it runs a turn, and afterwards tries to pick it up again without waiting. If the turn took too
@@ -151,13 +151,10 @@ class Loop:
             complain("a round without the lead")
         self.leader = worker
         self.reader = worker.ident
-        self._phase_one(timeout)
-        return self._run_turns(worker) if self.turns else True
-
-    def _phase_one(self, timeout: float) -> None:
         posts = self._posts
         timers = self.timers
-        if posts or self.turns:
+        turns = self.turns
+        if posts or turns:
             timeout = 0
         else:
             deadline = timers.next_deadline()
@@ -166,7 +163,7 @@ class Loop:
                 timeout = left if timeout < 0 else min(timeout, left)
             # first say that we are about to wait, then look again: `post` appends first and looks whether we wait afterwards
             self._is_polling = True
-            if posts or self.turns:
+            if posts or turns:
                 timeout = 0
         events = self._poll(timeout, MAX_EVENTS)
         self._is_polling = False
@@ -182,6 +179,9 @@ class Loop:
                     watched.on_readable()
                 except Exception:
                     self._broken(watched)
+                # what came is worked while the caches still hold it; who is behind it in the list is told of again if the lead is lost
+                if turns and not self._run_turns(worker):
+                    return False
         timers.run_due(monotonic())
         for _ in range(len(posts)):
             fn, args = posts.popleft()
@@ -189,6 +189,7 @@ class Loop:
                 fn(*args)
             except Exception:
                 _log.exception("a post failed: %s", getattr(fn, "__qualname__", fn))
+        return self._run_turns(worker) if turns else True
 
     def _broken(self, watched: Watched) -> None:
         """The wall around connections: a bug in phase one costs the one that it met."""

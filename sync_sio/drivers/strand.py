@@ -88,7 +88,10 @@ class Strand:
             habit: what is known of this event; None for tasks that never block, as nothing is learned about them.
             size: bytes that it counts for while it waits.
         """
-        fresh = [(fn, subject, item, habit, size)]
+        return self.put_all([(fn, subject, item, habit, size)], size)
+
+    def put_all(self, fresh: list[Task], size: int) -> bool:
+        """The same for several tasks; the list is the strand's from now on. `size`: of all together."""
         flow = self.flow
         lock = flow.lock
         lock.acquire()
@@ -99,7 +102,7 @@ class Strand:
                 self.tasks = fresh
             else:
                 tasks += fresh
-            flow.queued = queued = flow.queued + 1
+            flow.queued = queued = flow.queued + len(fresh)
             flow.queued_bytes = waiting = flow.queued_bytes + size
             if queued > MAX_QUEUED or waiting > flow.max_queued_bytes:
                 flow.on_full()

@@ -108,6 +108,7 @@ class OldReceiver:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self.text = receiver.text
+        self.texts = receiver.texts
         self.opened = receiver.opened
         self.closed = receiver.closed
 

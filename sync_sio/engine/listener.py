@@ -21,6 +21,10 @@ class Receiver(Protocol):
         """Take the text of a message, `data[start:]`: UTF-8, checked. Raise ProtocolError to have the connection closed."""
         ...
 
+    def texts(self, messages: list[bytes], start: int) -> None:
+        """Take several at once, that came with one read: the same as `text` for each."""
+        ...
+
     def binary(self, data: bytes) -> None:
         """Take a binary message. Raise ProtocolError to have the connection closed."""
         ...

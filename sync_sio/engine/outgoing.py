@@ -99,7 +99,16 @@ class Outgoing:
                         self.uncork()       # a finalizer on this thread may have emitted meanwhile
                     return True
                 if self.corked == get_ident() and self.tail is None:
-                    self._gather(parcel)
+                    # of our own turn: it waits for us until that ends, not for the client
+                    outbox = self.outbox
+                    if outbox is None:
+                        # nothing is called between this look and the change: a finalizer on this thread may come back in here
+                        self.outbox = [parcel]
+                    else:
+                        outbox.append(parcel)
+                    self.outbox_bytes = waiting = self.outbox_bytes + parcel.size
+                    if waiting > FLUSH_BYTES and self.direct is not None:
+                        self.direct.drain()
                     return True
             if self._send_slowly(parcel, when_full):
                 return True
@@ -133,18 +142,6 @@ class Outgoing:
         if sent != len(data):
             assert self.direct is not None
             self.direct.keep(memoryview(data)[sent:])
-
-    def _gather(self, parcel: Parcel) -> None:
-        """Keep what our own turn sends until it ends: it waits for us, not for the client."""
-        outbox = self.outbox
-        if outbox is None:
-            # nothing is called between this look and the change: a finalizer on this thread may come back in here
-            self.outbox = [parcel]
-        else:
-            outbox.append(parcel)
-        self.outbox_bytes += parcel.size
-        if self.outbox_bytes > FLUSH_BYTES and self.direct is not None:
-            self.direct.drain()
 
     def _send_slowly(self, parcel: Parcel, when_full: WhenFull) -> bool:
         """Send to a transport of another kind, or to one that is listened in to, or keep it. False: it was dropped, or has to wait."""

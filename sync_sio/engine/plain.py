@@ -32,6 +32,10 @@ class PlainReceiver:
         text = bytes(data[start:])
         self._connection.fire("message", text.decode(), size=len(text), may_register=True)
 
+    def texts(self, messages: list[bytes], start: int) -> None:
+        for data in messages:
+            self.text(data, start)
+
     def binary(self, data: bytes) -> None:
         self._connection.fire("message", bytes(data), size=len(data), may_register=True)
 

@@ -298,6 +298,11 @@ class WebSocketTransport:
         connection.heard = True
         receiver = connection.receiver
         try:
+            if len(messages) > 1 and connection.tap is None and connection.state is OPEN and not (self.is_leaving or self.upgrade):
+                texts = [payload for opcode, payload in messages if opcode == TEXT and payload and payload[0] == MESSAGE]
+                if len(texts) == len(messages):
+                    receiver.texts(texts, 1)
+                    messages = []
             for opcode, payload in messages:
                 if opcode > BINARY or self.is_leaving or self.upgrade is not None:
                     if not self._rare(opcode, payload):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .engineio.payload import SEPARATOR
 from .engineio.payload3 import BINARY_TYPE
-from .websocket.frames import TEXT_FRAME, binary_frame, frame_head, text_frame
+from .websocket.frames import TEXT_FRAME, binary_head, frame_head, text_frame
 
 __all__ = ["PACKET_OVERHEAD", "TEXT_HEADS", "Batch", "Parcel", "TextParcel", "long_text_head", "new_text_parcel"]
 
@@ -68,15 +68,10 @@ class Parcel:
         frames = self._frames
         if frames is None:
             text = self._text
-            if text is None:
-                frames = b""
-            elif (size := len(text)) < 125:
-                frames = TEXT_HEADS[size] + text
-            else:
-                frames = long_text_head(size) + text
-            if self.attachments:
-                frames = b"".join((frames, *map(binary_frame, self.attachments)))
-            self._frames = frames
+            pieces = [] if text is None else [TEXT_HEADS[len(text)] if len(text) < 125 else long_text_head(len(text)), text]
+            for attachment in self.attachments:
+                pieces += binary_head(len(attachment)), attachment
+            frames = self._frames = b"".join(pieces)
         return frames
 
     def deflated(self, kind: object, frame: Callable[[bool, bytes], bytes]) -> bytes:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from ..drivers.base import Timer
-from ..drivers.strand import Strand
+from ..drivers.strand import Strand, Task
 from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
@@ -97,7 +97,12 @@ class Demux:
         if main is not None and not self._size:
             event = site.unpack(data, start)
             if event is not None:
-                self._take(main, event, size)
+                core = main._core
+                home = core.home
+                if not core.is_ready or core.state is not CONNECTED or home.concurrent or core.concurrent or site.probes:
+                    self._take(main, event, size)
+                elif core.strand.put(dispatch, main, event, home.habits.get(event[0][0]) or home.other_habit, size):
+                    site.driver.run(core.strand)
                 return
         if start:
             data = data[start:]
@@ -109,6 +114,34 @@ class Demux:
             self._size = len(data)
         else:
             self._sort(packet, len(data))
+
+    def texts(self, messages: list[bytes], start: int) -> None:
+        """Take several messages of one read: events go onto the strand together, as far as nothing else comes between them."""
+        main = self._main
+        done = 0 if main is None else self._take_all(main, messages, start)
+        for data in messages[done:]:
+            self.text(data, start)
+
+    def _take_all(self, socket: Socket, messages: list[bytes], start: int) -> int:
+        """Put the events with which `messages` begin on the strand. Returns how many; 0 when each has to be looked at more closely."""
+        site, core = self._site, socket._core
+        home = core.home
+        if not core.is_ready or core.state is not CONNECTED or home.concurrent or core.concurrent or site.probes or self._size:
+            return 0
+        habits, other_habit, unpack = home.habits, home.other_habit, site.unpack
+        tasks: list[Task] = []
+        size = 0
+        for data in messages:
+            event = unpack(data, start)
+            if event is None:
+                break
+            count = len(data) - start
+            size += count
+            tasks.append((dispatch, socket, event, habits.get(event[0][0]) or other_habit, count))
+        done = len(tasks)
+        if tasks and core.strand.put_all(tasks, size):
+            site.driver.run(core.strand)
+        return done
 
     def binary(self, data: bytes) -> None:
         """Take a binary message. Raises ProtocolError when the connection must be closed."""

@@ -37,8 +37,8 @@ def dispatch(socket: Socket, event: Event) -> None:
         return
     data, number = event
     handlers = core.home.handlers.get(data[0])
-    if handlers and core.handlers is None:
-        context.run(run_handlers, socket, core, data[0], data[1:], handlers, number)
+    if handlers and len(handlers) == 1 and core.handlers is None and (handler := handlers[0]).is_plain:
+        context.run(_run_plain, socket, core, handler, data, number)
     else:
         context.run(_handle, socket, core, data, number)
 
@@ -175,6 +175,39 @@ def _handle(socket: Socket, core: Core, data: list[Any], number: int | None) -> 
         )
 
 
+def _run_plain(socket: Socket, core: Core, handler: Handler, data: list[Any], number: int | None) -> None:
+    """The same as `run_handlers` for the one ordinary function that most events have."""
+    args = data[1:]
+    try:
+        if not handler.low <= len(args) <= handler.high:
+            raise handler.wrong_arguments(data[0], len(args))
+        result = handler.fn(socket, *args)
+    except BaseException as error:          # one of the four walls: a handler's sys.exit() ends no thread of ours
+        report(socket, error, data[0], args)
+    else:
+        if number is not None:
+            _acknowledge(socket, core, data, result, number)
+
+
+def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, number: int) -> None:
+    """Send a handler's result."""
+    if core.state is not CONNECTED:
+        return
+    home = core.home
+    site = home.site
+    response = list(result) if type(result) is tuple else [] if result is None else [result]
+    try:
+        parcel = site.pack(ACK, home.name, response, number) or site.parcel_slowly(Packet(ACK, home.name, response, number))
+        if site.probes:
+            for probe in site.probes:
+                probe.ack_sent(home, parcel)
+        core.connection.send_parcel(parcel, WAIT)
+    except SlowConsumer:
+        pass    # it has been closed, and the operator told: nobody here could do more about it
+    except BaseException as error:          # it cannot be encoded
+        report(socket, error, data[0], data[1:])
+
+
 def run_handlers(
     socket: Socket, core: Core, event: Any, args: list[Any], handlers: tuple[Handler, ...], number: int | None
 ) -> None:
@@ -185,18 +218,21 @@ def run_handlers(
     has_failed = False
     refusal: WrongArguments | None = None
     for handler in handlers:
+        if handler.is_once and not core.may_run_once(event, handler):
+            continue
         try:
-            if handler.is_plain and handler.low <= count <= handler.high:
-                returned = handler.fn(socket, *args)
-            elif handler.is_once and not core.may_run_once(event, handler):
-                continue
-            else:
-                if handler.takes_ack and ack is None:
+            if not handler.low <= count <= handler.high:
+                raise handler.wrong_arguments(event, count)
+            given = args if handler.payloads is None else handler.typed(event, args)
+            if handler.takes_ack:
+                if ack is None:
                     ack = _ack_for(core, number)
-                returned = _run_other(socket, event, args, handler, ack)
-            if result is None:
-                result = returned
-        except BaseException as error:      # one of the four walls: a handler's sys.exit() ends no thread of ours
+                handler.call_with_ack(socket, given, ack)
+            else:
+                returned = handler.fn(socket, *given) if handler.takes_socket else handler.fn(*given)
+                if result is None:
+                    result = returned
+        except BaseException as error:      # a wall, as above
             has_failed = True
             if refusal is None and type(error) is WrongArguments and error.path:
                 refusal = error
@@ -205,37 +241,17 @@ def run_handlers(
         result = {"error": {"code": "invalid_payload", "path": refusal.path, "message": refusal.problem}}
     elif has_failed:
         return
-    if number is None or (ack is not None and result is None):
+    if number is None:
         return
-    try:
-        if ack is not None:
+    if ack is None:
+        _acknowledge(socket, core, [event, *args], result, number)
+    elif result is not None:
+        try:
             ack(*as_response(result))
-        elif core.state is CONNECTED:
-            home = core.home
-            site = home.site
-            response = list(result) if type(result) is tuple else [] if result is None else [result]
-            parcel = site.pack(ACK, home.name, response, number) or site.parcel(Packet(ACK, home.name, response, number))
-            if site.probes:
-                for probe in site.probes:
-                    probe.ack_sent(home, parcel)
-            core.connection.send_parcel(parcel, WAIT)
-    except SlowConsumer:
-        pass    # it has been closed, and the operator told: nobody here could do more about it
-    except BaseException as error:          # the result cannot be encoded
-        report(socket, error, event, args)
-
-
-def _run_other(socket: Socket, event: Any, args: list[Any], handler: Handler, ack: Ack | None) -> Any:
-    """Run a handler that may be none of the plain ones. Raises WrongArguments for what it does not take."""
-    if not handler.low <= len(args) <= handler.high:
-        raise handler.wrong_arguments(event, len(args))
-    if handler.payloads is not None:
-        args = handler.typed(event, args)
-    if not handler.takes_ack:
-        return handler.fn(socket, *args) if handler.takes_socket else handler.fn(*args)
-    assert ack is not None
-    handler.call_with_ack(socket, args, ack)
-    return None
+        except SlowConsumer:
+            pass    # as above
+        except BaseException as error:      # as above
+            report(socket, error, event, args)
 
 
 def _ack_for(core: Core, number: int | None) -> Ack:

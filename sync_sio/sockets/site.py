@@ -65,9 +65,10 @@ class Site:
         self.parser = parser
         is_json = isinstance(parser, JsonParser)
         self.pack = pack if is_json else _pack_nothing
-        """Make the parcel of an EVENT or ACK the short way; None: `parcel` has to make it."""
+        """Make the parcel of an EVENT or ACK the short way; None: `parcel_slowly` has to make it."""
         self.unpack = unpack if is_json else _unpack_nothing
         """Read an event the short way; None: a decoder has to read it."""
+        self._encode_slowly = parser.encode_slowly if isinstance(parser, JsonParser) else parser.encode
         self.connect_timeout = options.connect_timeout
         self.max_attachments = options.max_attachments
         self.max_namespaces = options.max_namespaces
@@ -104,7 +105,13 @@ class Site:
 
     def parcel(self, packet: Packet, may_compress: bool = True) -> Parcel:
         """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""
-        text, attachments = self.parser.encode(packet)
+        return self._parcel(packet, *self.parser.encode(packet), may_compress)
+
+    def parcel_slowly(self, packet: Packet) -> Parcel:
+        """The same for what `pack` does not take."""
+        return self._parcel(packet, *self._encode_slowly(packet), True)
+
+    def _parcel(self, packet: Packet, text: bytes | None, attachments: tuple[bytes, ...], may_compress: bool) -> Parcel:
         if attachments and len(attachments) > self.max_attachments:
             self.warn_once(
                 "attachments",

@@ -44,20 +44,17 @@ class JsonParser:
         Raises:
             TypeError: something in its data cannot be sent; the message names the path, such as `args[1]["when"]`.
         """
-        data, number = packet.data, packet.id
-        head = _KINDS[packet.type] if packet.namespace == "/" else b"%d%b," % (packet.type, packet.namespace.encode())
-        if data is None:
-            return head, _NOTHING
-        if number is not None:
-            head = b"%b%d" % (head, number)
+        if packet.data is None:
+            return _head(packet), _NOTHING
         try:
-            return head + dumps(data, None, OPTIONS), _NOTHING
+            return _head(packet) + dumps(packet.data, None, OPTIONS), _NOTHING
         except TypeError:
-            return self._encode_slowly(packet, head)
+            return self.encode_slowly(packet)
 
-    def _encode_slowly(self, packet: Packet, head: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    def encode_slowly(self, packet: Packet) -> tuple[bytes, tuple[bytes, ...]]:
         """The same for what has attachments, or needs `default`, or cannot be sent."""
         kind = packet.type
+        head = _head(packet)
         root, offset = ROOTS[kind]
         body, attachments = encode_slowly(packet.data, self.default, root, offset)
         if attachments:
@@ -179,6 +176,11 @@ class Decoder:
         if len(digits) > 9 or int(digits) > self._max_attachments:
             raise PacketError("too many attachments")
         return int(digits)
+
+
+def _head(packet: Packet) -> bytes:
+    head = _KINDS[packet.type] if packet.namespace == "/" else b"%d%b," % (packet.type, packet.namespace.encode())
+    return head if packet.id is None else b"%b%d" % (head, packet.id)
 
 
 def _name(namespace: bytes | None) -> str:

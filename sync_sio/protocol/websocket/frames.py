@@ -22,6 +22,7 @@ __all__ = [
     "FrameError",
     "FrameReader",
     "binary_frame",
+    "binary_head",
     "close_frame",
     "frame",
     "frame_head",
@@ -46,6 +47,7 @@ TEXT_FRAME = _FIN | TEXT
 _MASKED = 0x80
 _SMALLEST = 6                       # the head of a masked frame without a long length
 _FILL_FROM = 4096                   # a longer frame that is not whole gets a buffer of its own
+_COPY_BELOW = 4096                  # for a longer frame a memoryview is cheaper than a slice
 _FIRST_CAPACITY = 65536             # what a head can make us allocate before its bytes come
 _CLEAN, _REST, _FILLING, _ENDED = range(4)
 _SHORT_TEXT = tuple(bytes((TEXT_FRAME, size)) for size in range(126))
@@ -64,13 +66,13 @@ class FrameError(ProtocolError):
         self.code = code
 
 
-def _mask_slowly(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
+def _mask_slowly(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
     size = len(data)
     key = (bytes(mask) * (size // 4 + 1))[:size]
     return (int.from_bytes(data, sys.byteorder) ^ int.from_bytes(key, sys.byteorder)).to_bytes(size, sys.byteorder)
 
 
-_mask: Callable[[bytes | bytearray, bytes | bytearray], bytes]
+_mask: Callable[[bytes | bytearray | memoryview, bytes | bytearray], bytes]
 try:
     from websockets.speedups import apply_mask as _mask
 except ImportError:
@@ -91,6 +93,11 @@ def frame(first: int, payload: bytes) -> bytes:
     return frame_head(first, len(payload)) + payload
 
 
+def binary_head(size: int) -> bytes:
+    """Return what goes before the payload of a whole binary message of so many bytes."""
+    return _SHORT_BINARY[size] if size < 126 else frame_head(_FIN | BINARY, size)
+
+
 def text_frame(payload: bytes) -> bytes:
     """Return a whole text message; `payload` is UTF-8."""
     size = len(payload)
@@ -99,8 +106,7 @@ def text_frame(payload: bytes) -> bytes:
 
 def binary_frame(payload: bytes) -> bytes:
     """Return a whole binary message."""
-    size = len(payload)
-    return _SHORT_BINARY[size] + payload if size < 126 else frame(_FIN | BINARY, payload)
+    return binary_head(len(payload)) + payload
 
 
 def ping_frame(payload: bytes = b"") -> bytes:
@@ -210,7 +216,8 @@ class FrameReader:
                         self._start_filling(first, size, data, start)
                         return
                     break
-                payload = _mask(data[start:stop], data[start - 4 : start])
+                masked = data[start:stop] if size < _COPY_BELOW else memoryview(data)[start:stop]
+                payload = _mask(masked, data[start - 4 : start])
                 at = stop
                 if first == 0x81:
                     if not payload.isascii():
