@@ -180,7 +180,7 @@ class Loop:
                 except Exception:
                     self._broken(watched)
                 # what came is worked while the caches still hold it; who is behind it in the list is told of again if the lead is lost
-                if turns and not self._run_turns(worker):
+                if turns and not self._run_turn(worker, turns.popleft()):
                     return False
         timers.run_due(monotonic())
         for _ in range(len(posts)):
@@ -189,7 +189,12 @@ class Loop:
                 fn(*args)
             except Exception:
                 _log.exception("a post failed: %s", getattr(fn, "__qualname__", fn))
-        return self._run_turns(worker) if turns else True
+        for _ in range(len(turns)):
+            if not turns:
+                break                               # another thread led in between, and lost the lead to us again
+            if not self._run_turn(worker, turns.popleft()):
+                return False
+        return True
 
     def _broken(self, watched: Watched) -> None:
         """The wall around connections: a bug in phase one costs the one that it met."""
@@ -197,39 +202,35 @@ class Loop:
         if watched is not self._bell:
             self.discard(watched)
 
-    def _run_turns(self, worker: Worker) -> bool:
-        turns = self.turns
+    def _run_turn(self, worker: Worker, strand: Strand) -> bool:
+        """Work one turn, or give it away. Returns False when the lead was lost."""
+        tasks = strand.tasks
+        habit = None if tasks is None else tasks[0][3]
+        # what has blocked before may have served its time in the pool, but must not take the last standby away
+        if not self.has_standby or (habit is not None and habit.penalty and (habit.pooled > 0 or self._is_short())):
+            self._give(strand)
+            return True
         lead = self.lead
-        for _ in range(len(turns)):
-            if not turns:
-                break                               # another thread led in between, and lost the lead to us again
-            strand = turns.popleft()
-            tasks = strand.tasks
-            habit = None if tasks is None else tasks[0][3]
-            # what has blocked before may have served its time in the pool, but must not take the last standby away
-            if not self.has_standby or (habit is not None and habit.penalty and (habit.pooled > 0 or self._is_short())):
-                self._give(strand)
-                continue
-            worker.strand = strand
-            worker.is_inline = True
-            self.turn_count += 1
-            self.reader = 0
-            lead.release()
-            # the standby says that it sleeps deeply and looks at the count again; we count and look whether it sleeps
-            rouse = self.on_turn
-            if rouse is not None:
-                rouse()
-            has_more = strand.work_as(worker)
-            worker.is_inline = False
-            worker.strand = None
-            is_ours = lead.acquire(False)
-            if has_more:
-                self.run(strand)
-            if not is_ours:
-                return False
-            if self.leader is not worker:
-                self.take_over(worker)
-            self.reader = worker.ident
+        worker.strand = strand
+        worker.is_inline = True
+        self.turn_count += 1
+        self.reader = 0
+        lead.release()
+        # the standby says that it sleeps deeply and looks at the count again; we count and look whether it sleeps
+        rouse = self.on_turn
+        if rouse is not None:
+            rouse()
+        has_more = strand.work_as(worker)
+        worker.is_inline = False
+        worker.strand = None
+        is_ours = lead.acquire(False)
+        if has_more:
+            self.run(strand)
+        if not is_ours:
+            return False
+        if self.leader is not worker:
+            self.take_over(worker)
+        self.reader = worker.ident
         return True
 
     def take_over(self, worker: Worker) -> Habit | None:

@@ -20,7 +20,7 @@ _KINDS: Final = tuple(b"%d" % kind for kind in range(5))
 _NUMBERS: Final = tuple(b"%d" % number for number in range(1024))
 
 
-def pack(kind: int, namespace: str, data: list[Any], number: int | None = None) -> TextParcel | None:
+def pack(kind: int, namespace: str, data: list[Any], number: int | None) -> TextParcel | None:
     """Return the parcel of an EVENT or ACK. None: it has attachments or something else that the long way must see, or cannot be sent."""
     try:
         body = dumps(data, None, OPTIONS)

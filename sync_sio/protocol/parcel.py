@@ -44,10 +44,9 @@ class Parcel:
         self.may_compress = may_compress
         self._frames: bytes | None = None
         self.others: _Others | None = None
-        if attachments or text is None:
-            self.size = len(text or b"") + sum(map(len, attachments)) + PACKET_OVERHEAD * (len(attachments) + 1)
-        else:
-            self.size = len(text) + PACKET_OVERHEAD
+        self.size = PACKET_OVERHEAD + (0 if text is None else len(text))
+        for attachment in attachments:
+            self.size += PACKET_OVERHEAD + len(attachment)
 
     @classmethod
     def control(cls, packet: bytes) -> Parcel:

@@ -197,7 +197,10 @@ def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, numbe
     site = home.site
     response = list(result) if type(result) is tuple else [] if result is None else [result]
     try:
-        parcel = site.pack(ACK, home.name, response, number) or site.parcel_slowly(Packet(ACK, home.name, response, number))
+        # for bytes the short way is in vain, and the exception that says so is dear
+        parcel = None if type(result) is bytes else site.pack(ACK, home.name, response, number)
+        if parcel is None:
+            parcel = site.parcel_slowly(Packet(ACK, home.name, response, number))
         if site.probes:
             for probe in site.probes:
                 probe.ack_sent(home, parcel)

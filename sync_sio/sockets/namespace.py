@@ -130,7 +130,9 @@ class Namespace(Registrations, Broadcaster):
         if self.recovery is not None:
             self._deliver_noted(self.recovery, packet, target, flags)
             return
-        parcel = self.site.parcel(packet, flags.compress)
+        parcel = self.site.pack(packet.type, self.name, packet.data, packet.id) if flags.compress else None
+        if parcel is None:
+            parcel = self.site.parcel(packet, flags.compress)
         if self.is_started:
             when_full = DROP if flags.volatile else CLOSE
             recipients = self.rooms.recipients(target)

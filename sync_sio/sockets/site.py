@@ -64,7 +64,7 @@ class Site:
         self.server = server
         self.parser = parser
         is_json = isinstance(parser, JsonParser)
-        self.pack = pack if is_json else _pack_nothing
+        self.pack: Callable[[int, str, list[Any], int | None], Parcel | None] = pack if is_json else _pack_nothing
         """Make the parcel of an EVENT or ACK the short way; None: `parcel_slowly` has to make it."""
         self.unpack = unpack if is_json else _unpack_nothing
         """Read an event the short way; None: a decoder has to read it."""
@@ -174,7 +174,7 @@ class Site:
             return [f"{sid} has left and was not told" for sid in self._leaving]
 
 
-def _pack_nothing(kind: int, namespace: str, data: list[Any], number: int | None = None) -> None:
+def _pack_nothing(kind: int, namespace: str, data: list[Any], number: int | None) -> None:
     return None
 
 

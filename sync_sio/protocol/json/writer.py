@@ -16,6 +16,7 @@ from ...types import JsonDefault
 
 __all__ = ["CannotSend", "Writer", "name_of", "replace"]
 
+_BYTES = (bytes, bytearray, memoryview)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,7 +26,7 @@ class CannotSend(TypeError):
 
 def replace(value: Any, default: JsonDefault | None, attachments: list[bytes]) -> Any:
     """Return what to write instead of a value that is no plain JSON."""
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         attachments.append(bytes(value))        # a snapshot: the caller may go on writing into its buffer
         return {"_placeholder": True, "num": len(attachments) - 1}
     if isinstance(value, tuple):

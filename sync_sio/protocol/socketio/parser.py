@@ -19,7 +19,7 @@ _NOTHING: tuple[bytes, ...] = ()
 _KINDS = tuple(b"%d" % kind for kind in range(5))
 ROOTS = (("data", 0), ("data", 0), ("args", 1), ("args", 0), ("data", 0))       # what errors call the data: its name is no argument
 _HEAD = re.compile(rb"([0-6])(?:([0-9]+)-)?(?:(/[^,]*)(?:,|\Z))?([0-9]*)")
-_ZERO = 0x30
+_ZERO, _DASH = ord("0"), ord("-")
 
 
 class JsonParser:
@@ -106,21 +106,30 @@ class Decoder:
         if self._packet is not None:
             self.reset()
             raise PacketError("got plaintext data when reconstructing a packet")
-        # what nearly all messages are, `2["…`, `2<id>["…` and `3<id>[…` of the main namespace, without the general grammar
+        # what nearly all messages are, `2["…`, `2<id>["…`, `3<id>[…` and `5<digit>-<id>["…` of the main namespace, without the grammar
         at = data.find(b"[")
-        if at == 1:
+        if at < 1:
+            return self._general(data)
+        kind = data[0] - _ZERO
+        start, expected = 1, 0
+        if kind > CONNECT_ERROR:
+            expected = data[1] - _ZERO
+            if at < 3 or data[2] != _DASH or not 0 < expected <= min(9, self._max_attachments):
+                return self._general(data)
+            kind -= _BINARY_OFFSET
+            start = 3
+        if at == start:
             number = None
-        elif 1 < at <= MAX_ID_DIGITS + 1 and (digits := data[1:at]).isdigit():
+        elif at <= MAX_ID_DIGITS + start and (digits := data[start:at]).isdigit():
             number = int(digits)
         else:
             return self._general(data)
-        kind = data[0] - _ZERO
         if kind != EVENT and kind != ACK:       # a tuple of globals would be made anew each time
             return self._general(data)
         value = decode(data[at:])
-        if kind == ACK or (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) or is_event(value):
-            return Packet(kind, "/", value, number)
-        raise PacketError("invalid payload")
+        if kind != ACK and not (value and type(value[0]) is str and value[0] not in RESERVED_EVENTS) and not is_event(value):
+            raise PacketError("invalid payload")
+        return self._found(Packet(kind, "/", value, number), expected)
 
     def binary(self, data: bytes) -> Packet | None:
         """Take an attachment and return the packet that it completes, or None when more are due.
@@ -135,7 +144,7 @@ class Decoder:
         if self._room < 0:
             self.reset()
             raise PacketError(f"the attachments of one packet are over {self._max_bytes} bytes together")
-        attachments.append(bytes(data))
+        attachments.append(data if type(data) is bytes else bytes(data))
         if len(attachments) < self._expected:
             return None
         self.reset()
@@ -162,7 +171,10 @@ class Decoder:
         value = decode(body) if body else None
         if not fits(kind, value, bool(body)):
             raise PacketError("invalid payload")
-        packet = Packet(kind, _name(namespace), value, int(number) if number and kind in (EVENT, ACK) else None)
+        return self._found(Packet(kind, _name(namespace), value, int(number) if number and kind in (EVENT, ACK) else None), expected)
+
+    def _found(self, packet: Packet, expected: int) -> Packet | None:
+        """Return the packet, or keep it until its attachments are here."""
         if not expected:
             return packet
         self._packet, self._attachments, self._expected = packet, [], expected
