@@ -182,6 +182,18 @@ class Watch:
         self.reader = self.writer = None
 
 
+class Bench:
+    """A greenlet that works turns, parked in between: `strand` is the one that it works. Touched by the hub's thread only."""
+
+    __slots__ = ("greenlet", "has_blocked", "strand", "switch")
+
+    def __init__(self, live: Callable[[Bench], None], hub: Any) -> None:
+        self.greenlet = greenlet.greenlet(live, hub)
+        self.switch: Callable[..., object] = self.greenlet.switch
+        self.strand: Strand | None = None
+        self.has_blocked = False
+
+
 class GreenletsDriver:
     """A `base.Driver` on the hub of the thread that makes it.
 
@@ -211,8 +223,8 @@ class GreenletsDriver:
         self._is_phase_one = False
         self._ready: list[Strand] = []              # turns that phase one has found
         self._queue: deque[Strand] = deque()        # those for which there is no greenlet
-        self._free: list[greenlet.greenlet] = []
-        self._busy: dict[greenlet.greenlet, Strand] = {}
+        self._free: list[Bench] = []
+        self._busy: set[Bench] = set()              # whose turns have blocked and not ended
         self._is_stopped = False
         self._ended: Waiter | None = None
         if DEBUG and self._ident not in _traced:
@@ -419,7 +431,11 @@ class GreenletsDriver:
             self._loop.run_callback(self._work, strand)
 
     def _run_ready(self) -> None:
-        ready, self._ready = self._ready, []
+        ready = self._ready
+        if len(ready) == 1:
+            self._work(ready.pop())
+            return
+        self._ready = []
         for strand in ready:
             self._work(strand)
 
@@ -430,27 +446,31 @@ class GreenletsDriver:
             self._queue.append(strand)
             return
         if self._free:
-            worker = self._free.pop()
+            bench = self._free.pop()
         else:
-            worker = greenlet.greenlet(self._live, self._hub)
-            worker.switch()     # a greenlet keeps for ever what it is started with: no strand, whose client may go
-        worker.switch(strand)
-        if self._busy.get(worker) is strand:
+            bench = Bench(self._live, self._hub)
+            bench.switch(bench)
+        bench.strand = strand
+        bench.switch()
+        if bench.strand is strand:
             # it blocks: what it said before must not wait, and the next of its kind are counted
+            bench.has_blocked = True
+            self._busy.add(bench)
             habit = strand.running_habit
             if habit is not None and not habit.penalty:
                 catch(habit)
             if strand.flow.corked:
                 strand.uncork(self._ident)
 
-    def _live(self) -> None:
-        me = getcurrent()
+    def _live(self, bench: Bench) -> None:
         to_hub, free, busy, ident = self._hub.switch, self._free, self._busy, self._ident
-        strand: Strand | None = to_hub()
-        while strand is not None:
-            busy[me] = strand
+        to_hub()
+        while (strand := bench.strand) is not None:
             has_more = strand.work(ident)
-            del busy[me]
+            bench.strand = None
+            if bench.has_blocked:
+                bench.has_blocked = False
+                busy.discard(bench)
             if has_more:
                 self._loop.run_callback(self._work, strand)
             elif self._queue and len(busy) < self._max_handlers:
@@ -459,9 +479,9 @@ class GreenletsDriver:
                 self._ended.set()
             if self._is_stopped or len(free) >= MAX_PARKED:
                 return
-            strand = None
-            free.append(me)
-            strand = to_hub()
+            del strand                              # a parked greenlet keeps no client that has gone
+            free.append(bench)
+            to_hub()
 
     def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
         if get_ident() == self._ident:
@@ -484,9 +504,9 @@ class GreenletsDriver:
         if not self.may_wait():
             return
         me = getcurrent()
-        while ended.wait(deadline - time.monotonic()) and any(worker is not me for worker in list(self._busy)):
+        while ended.wait(deadline - time.monotonic()) and any(bench.greenlet is not me for bench in list(self._busy)):
             ended = self._ended = self.waiter()
-            if not any(worker is not me for worker in list(self._busy)):
+            if not any(bench.greenlet is not me for bench in list(self._busy)):
                 break
         self._ended = None
 
@@ -501,7 +521,7 @@ class GreenletsDriver:
             self._timer = None
         self._armed_for = None
         while self._free:
-            self._free.pop().switch(None)
+            self._free.pop().switch()               # without a strand it ends
         finished.set()
 
     def abandon(self) -> None:
@@ -520,7 +540,7 @@ class GreenletsDriver:
         left += [f"a timer: {getattr(timer.fn, '__qualname__', timer.fn)}" for timer in self._timers]
         left += [f"a post: {getattr(fn, '__qualname__', fn)}" for fn, _ in list(self._posts)]
         left += [f"a turn that waits: {strand!r}" for strand in [*self._ready, *self._queue]]
-        left += [f"a turn that runs: {strand!r}" for worker, strand in list(self._busy.items()) if worker is not me]
+        left += [f"a turn that runs: {bench.strand!r}" for bench in list(self._busy) if bench.greenlet is not me]
         return left
 
 
