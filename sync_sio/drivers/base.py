@@ -127,7 +127,7 @@ class Flow(Protocol):
 
     lock: Lock
     corked: int
-    """The thread whose sends to this connection are gathered until its turn ends; 0: nobody's."""
+    """The thread whose sends to this connection are gathered until its turn ends; 0: nobody's. Set by that thread, without `lock`."""
     queued: int
     """Tasks that wait in strands of this flow or run, counted by the strands …"""
     queued_bytes: int

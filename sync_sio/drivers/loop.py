@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Final
 
 from .base import Habit, Watched
@@ -167,6 +167,7 @@ class Loop:
                 timeout = 0
         events = self._poll(timeout, MAX_EVENTS)
         self._is_polling = False
+        worker.now = perf_counter()
         get = self._watched.get
         for fd, mask in events:
             watched = get(fd)

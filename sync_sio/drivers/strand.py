@@ -49,13 +49,15 @@ def learn(habit: Habit, seconds: float) -> None:
 class Worker:
     """What a thread that may lead lets others see. Written by itself, but for `is_inline`, which its successor takes away."""
 
-    __slots__ = ("baton", "ident", "is_inline", "strand")
+    __slots__ = ("baton", "ident", "is_inline", "now", "strand")
 
     def __init__(self, ident: int, baton: Any = None) -> None:
         self.ident = ident
         self.baton = baton
         self.is_inline = False
         """It runs a turn as the leader."""
+        self.now = 0.0
+        """What `perf_counter` said after it had polled, or after its last task."""
         self.strand: Strand | None = None
 
 
@@ -164,10 +166,7 @@ class Strand:
         if DEBUG:
             self._begin()
         if cork:
-            lock = flow.lock
-            lock.acquire()
             flow.corked = cork
-            lock.release()
         done = size = 0
         for fn, subject, item, habit, bytes_ in tasks:
             done += 1
@@ -195,13 +194,11 @@ class Strand:
         assert tasks is not None
         if DEBUG:
             self._begin()
-        cork = worker.ident
-        lock = flow.lock
-        lock.acquire()
-        flow.corked = cork
-        lock.release()
+        flow.corked = cork = worker.ident
+        if not worker.is_inline:
+            flow.corked = 0                 # overtaken before it began: nobody would let go what it gathers
         done = size = 0
-        started = perf_counter()
+        started = worker.now
         for fn, subject, item, habit, bytes_ in tasks:
             if habit is not None and habit.pooled > 0:
                 break
@@ -218,7 +215,7 @@ class Strand:
                 now = perf_counter()
                 if habit is not None and (now - started > QUICK or habit.spent):
                     learn(habit, now - started)
-                started = now
+                worker.now = started = now
             if done == BUDGET:
                 break
         return self._end(tasks, done, size, cork)

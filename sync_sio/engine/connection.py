@@ -25,7 +25,7 @@ from ..types import Environ
 from .ends import QueueOverflow, tell_operator
 from .events import Events, call_all
 from .listener import Receiver
-from .outgoing import BUSY, Outgoing
+from .outgoing import Outgoing
 from .seams import Home, RequestRecord, Transport
 from .state import CLOSED, CLOSING, OPEN, OPENING, WAIT
 from .tap import TAPPED, Tap
@@ -353,7 +353,7 @@ class Connection(Outgoing):
     def _drain_corked(self) -> None:
         """Send what this turn has gathered (lock held)."""
         direct = self.direct
-        if direct is not None and self.outbox is not None and not direct.is_armed and self.corked != BUSY and self.state is not CLOSED:
+        if direct is not None and self.outbox is not None and not direct.is_armed and not self.is_writing and self.state is not CLOSED:
             direct.drain()
 
     def abort(self, reason: str, description: object = None, code: int | None = None) -> None:

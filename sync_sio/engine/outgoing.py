@@ -16,8 +16,6 @@ from .seams import DirectTransport, Home, Lane, Transport
 from .state import CLOSED, CLOSING, DROP, OPEN, OPENING, WAIT, State, WhenFull
 from .tap import Tap
 
-BUSY: Final = -1
-"""`corked` while a write is in progress: a finalizer that emits on the same thread may only append."""
 FLUSH_BYTES: Final = 256 * 1024
 """About so much is joined into one write: more would copy what the kernel cannot take anyway."""
 
@@ -29,7 +27,8 @@ class Outgoing:
         outbox: parcels that wait; None when nothing waits, so an empty one stands before a `tail`.
         outbox_bytes: what they and the tail count for.
         tail: the rest of a write that did not fit: bytes that go out before any parcel does.
-        corked: the thread whose turn gathers what it sends; BUSY while somebody writes; else 0.
+        corked: the thread whose turn gathers what it sends; 0: nobody's. That thread sets it without the lock.
+        is_writing: a write is in progress: a finalizer that emits on the same thread may only append.
         direct: the transport, if it writes at once.
         lane: where frames may be written just as they are; None when somebody must look at them, or hear of them.
         senders: who waits for room, first come first served.
@@ -40,6 +39,7 @@ class Outgoing:
         "direct",
         "driver",
         "home",
+        "is_writing",
         "lane",
         "lock",
         "outbox",
@@ -64,6 +64,7 @@ class Outgoing:
         self.outbox_bytes = 0
         self.tail: memoryview | None = None
         self.corked = 0
+        self.is_writing = False
         self.senders: list[Waiter] | None = None
         self.tap: Tap | None = None
 
@@ -91,10 +92,8 @@ class Outgoing:
                 return False
             lane = self.lane
             if lane is not None:
-                if self.outbox is None and not self.corked:
-                    self.corked = BUSY
+                if self.outbox is None and not self.corked and not self.is_writing:
                     self._write(lane, parcel.frames)
-                    self.corked = 0
                     if self.outbox is not None:
                         self.uncork()       # a finalizer on this thread may have emitted meanwhile
                     return True
@@ -107,7 +106,7 @@ class Outgoing:
                     else:
                         outbox.append(parcel)
                     self.outbox_bytes = waiting = self.outbox_bytes + parcel.size
-                    if waiting > FLUSH_BYTES and self.direct is not None:
+                    if waiting > FLUSH_BYTES and not self.is_writing and self.direct is not None:
                         self.direct.drain()
                     return True
             if self._send_slowly(parcel, when_full):
@@ -132,24 +131,25 @@ class Outgoing:
 
     def _write(self, lane: Lane, data: bytes) -> None:
         """Send now, nothing waits before it; what does not fit is kept."""
+        self.is_writing = True
         try:
             sent = lane.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self.lose(error)
-            return
-        if sent != len(data):
-            assert self.direct is not None
+            sent = len(data)
+        if sent != len(data) and self.direct is not None:
             self.direct.keep(memoryview(data)[sent:])
+        self.is_writing = False
 
     def _send_slowly(self, parcel: Parcel, when_full: WhenFull) -> bool:
         """Send to a transport of another kind, or to one that is listened in to, or keep it. False: it was dropped, or has to wait."""
         direct = self.direct
-        if direct is not None and self.outbox is None and not self.corked:
-            self.corked = BUSY
+        if direct is not None and self.outbox is None and not self.corked and not self.is_writing:
+            self.is_writing = True
             direct.write(parcel)
-            self.corked = 0
+            self.is_writing = False
             if self.tap is not None:
                 self.tap.sent(parcel)
             self.uncork()
@@ -182,15 +182,13 @@ class Outgoing:
     def uncork(self) -> None:
         """Send what a turn has gathered. Part of Flow."""
         outbox = self.outbox
-        if outbox is None:
+        if outbox is None or self.is_writing:
             return
         lane = self.lane
         if lane is not None and len(outbox) == 1 and self.tail is None and self.state is OPEN and not self.senders:
             self.outbox = None
             self.outbox_bytes = 0
-            self.corked = BUSY
             self._write(lane, outbox[0].frames)
-            self.corked = 0
             outbox = self.outbox
         if outbox is not None and self.direct is not None and not self.direct.is_armed and self.state is not CLOSED:
             self.direct.drain()

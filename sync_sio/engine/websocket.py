@@ -27,7 +27,7 @@ from ..protocol.websocket.frames import (
     pong_frame,
 )
 from .connection import Connection
-from .outgoing import BUSY, FLUSH_BYTES
+from .outgoing import FLUSH_BYTES
 from .seams import Candidate, DirectTransport, Lane
 from .state import CLOSED, OPEN
 
@@ -118,7 +118,7 @@ class WebSocketTransport:
     def poke(self) -> None:
         """A parcel was added to the outbox."""
         connection = self.connection
-        if connection.outbox is None or self.is_armed or connection.corked == BUSY:
+        if connection.outbox is None or self.is_armed or connection.is_writing:
             return
         if connection.corked != self.driver.ident() or connection.outbox_bytes > FLUSH_BYTES:
             self.drain()                    # what another thread sends must not wait for our handler
@@ -171,7 +171,7 @@ class WebSocketTransport:
     def drain(self) -> None:
         """Send what waits, as far as it fits, and ask to be told when more does."""
         connection = self.connection
-        corked, connection.corked = connection.corked, BUSY     # a finalizer on this thread may only append
+        connection.is_writing = True
         try:
             while connection.outbox is not None:
                 data: bytes | memoryview | None = connection.take_tail()
@@ -191,7 +191,7 @@ class WebSocketTransport:
                         connection.drained()
                     return
         finally:
-            connection.corked = corked
+            connection.is_writing = False
         if self.is_armed:
             self._arm(False)
         if connection.senders or connection.state is not OPEN or connection.tap is not None:
@@ -238,15 +238,31 @@ class WebSocketTransport:
             return
         data = self.stream.recv(READ_BYTES)
         if data:
-            messages: list[tuple[int, bytes]] = []
-            try:
-                self.reader.feed(data, messages)
-            except FrameError as error:
-                self._deliver(messages, error)
-            else:
-                self._deliver(messages)
+            text = self.reader.lone(data)
+            if text is None or text[0] != MESSAGE or not self._deliver_one(text):
+                self._feed(data)
         elif data is not None:
             self._lost()
+
+    def _deliver_one(self, text: bytes) -> bool:
+        """Hand on the one message that a read brought, as most do. False: it is to be looked at more closely."""
+        connection = self.connection
+        if connection.state is not OPEN or connection.tap is not None or self.is_leaving or self.upgrade is not None:
+            return False
+        connection.heard = True
+        try:
+            connection.receiver.text(text, 1)
+        except ProtocolError as problem:
+            connection.close_for("forced close", problem)
+        if connection.is_paused:
+            self._stop_reading()
+        return True
+
+    def _stop_reading(self) -> None:
+        """Too much waits for the client's handlers."""
+        with self.connection.lock:
+            if self.connection.is_paused:
+                self.driver.set_interest(self, False, self.is_armed)
 
     def _read_otherwise(self) -> None:
         """Read into the middle of a large frame, or with TLS, or what is not listened to any more."""
@@ -325,9 +341,7 @@ class WebSocketTransport:
         if error is not None:
             self._refuse(error)
         elif connection.is_paused and not self.is_leaving and self.upgrade is None:
-            with connection.lock:
-                if connection.is_paused:
-                    self.driver.set_interest(self, False, self.is_armed)
+            self._stop_reading()
 
     def _packet(self, payload: bytes) -> None:
         try:

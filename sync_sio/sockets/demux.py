@@ -101,7 +101,7 @@ class Demux:
                 home = core.home
                 if not core.is_ready or core.state is not CONNECTED or home.concurrent or core.concurrent or site.probes:
                     self._take(main, event, size)
-                elif core.strand.put(dispatch, main, event, home.habits.get(event[0][0]) or home.other_habit, size):
+                elif core.strand.put_all([(dispatch, main, event, home.habits.get(event[0][0]) or home.other_habit, size)], size):
                     site.driver.run(core.strand)
                 return
         if start:

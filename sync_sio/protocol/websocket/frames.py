@@ -161,11 +161,13 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_first", "_have", "_inflate", "_is_compressed", "_key", "_limit", "_mode", "_need", "_opcode", "_parts", "_rest", "buffer",
+        "_first", "_have", "_inflate", "_is_compressed", "_key", "_limit", "_mode", "_need", "_opcode", "_parts", "_rest", "_short",
+        "buffer",
     )  # fmt: skip
 
     def __init__(self, max_message_bytes: int, inflate: Callable[[bytes, int], bytes] | None = None) -> None:
         self._limit = max_message_bytes
+        self._short = min(max_message_bytes, MAX_CONTROL_BYTES)
         self._inflate = inflate
         self._mode = _CLEAN
         self._rest: bytes = b""                         # _REST: the start of a small frame
@@ -234,6 +236,14 @@ class FrameReader:
         except FrameError:
             self._end()
             raise
+
+    def lone(self, data: bytes) -> bytes | None:
+        """Return the payload if `data` is one short text message, ASCII and not empty, as most reads are. None: `feed` has to take it."""
+        size = len(data) - _SMALLEST
+        if not 0 < size <= self._short or data[0] != TEXT_FRAME or data[1] != size + _MASKED or self._mode or self._parts is not None:
+            return None
+        payload = _mask(data[6:], data[2:6])
+        return payload if payload.isascii() else None
 
     def space(self) -> memoryview | None:
         """Return where the next bytes of a large frame belong, for `recv_into`; None when `feed` is to get them.
