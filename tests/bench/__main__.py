@@ -1,0 +1,121 @@
+"""The command line: `python -m tests.bench --help`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests import tools
+
+from . import generator, page, results
+from .run import run_all
+from .servers import Kind, embedded, kinds
+from .workloads import ALL, BY_NAME, Workload
+
+BUILD = tools.ROOT / "build" / "bench"
+RUNS = 3
+
+
+def arguments_of(command_line: Sequence[str]) -> argparse.Namespace:
+    about = "Measure this server beside others. Without arguments: everything, in about 25 minutes."
+    parser = argparse.ArgumentParser("python -m tests.bench", description=about)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"some of: {' '.join(BY_NAME)}")
+    parser.add_argument("--servers", help="some of the servers, with commas between; see --list")
+    parser.add_argument("--runs", type=int, default=RUNS, help="how often each is measured (default 3)")
+    parser.add_argument("--quick", action="store_true", help="in little and in short: whether all works, not how fast")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=DIR",
+                        help="measure the library of another checkout too, as the servers NAME-threads and NAME-gevent")  # fmt: skip
+    parser.add_argument("--into", type=Path, help="where the page and the charts go: docs/ after a whole run, else build/bench/")
+    parser.add_argument("--report", nargs="*", type=Path, metavar="FILE",
+                        help="run nothing: tell again what these files hold (default: the last run)")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="name workloads and servers, and what is missing here")
+    return parser.parse_args(command_line)
+
+
+def main(command_line: Sequence[str]) -> int:
+    wishes = arguments_of(command_line)
+    known = kinds()
+    try:
+        known.update(others(wishes.also))
+        workloads = chosen_workloads(wishes.workloads, list(known)[8:])
+        servers = chosen_servers(wishes.servers, known)
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    if wishes.list:
+        show(known)
+        return 0
+    if wishes.report is not None:
+        found = results.read(wishes.report or [BUILD / "results.jsonl"])
+        page.write(found, wishes.into or BUILD)
+        return 0
+    if sys.platform != "linux":
+        print("The benchmark runs on Linux only: it gives processes cores of their own and reads what they use.", file=sys.stderr)
+        return 1
+    try:
+        generator.build()
+    except (tools.MissingTool, subprocess.CalledProcessError) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    present = without_missing({name: kind for name, kind in servers.items() if any(name in each.servers for each in workloads)})
+    if wishes.quick:
+        workloads = [workload.quick() for workload in workloads]
+    found = run_all(workloads, present, 1 if wishes.quick else wishes.runs, BUILD / "results.jsonl")
+    is_whole = not (wishes.workloads or wishes.servers or wishes.quick or wishes.also) and len(present) == len(known)
+    page.write(found, wishes.into or (tools.ROOT / "docs" if is_whole else BUILD))
+    return 0
+
+
+def others(wishes: Sequence[str]) -> dict[str, Kind]:
+    """Return our embedded servers with the library of other checkouts. Raises ValueError."""
+    found: dict[str, Kind] = {}
+    for wish in wishes:
+        name, _, root = wish.partition("=")
+        if not (Path(root) / "sync_sio").is_dir():
+            raise ValueError(f"--also {wish}: NAME=DIR is wanted, with the folder of a checkout")
+        for runtime in ("threads", "gevent"):
+            found[f"{name}-{runtime}"] = embedded(f"{name}-{runtime}", runtime, Path(root).resolve(), name)
+    return found
+
+
+def chosen_workloads(names: Sequence[str], more_servers: Sequence[str]) -> list[Workload]:
+    """Return the workloads of these names, or all; other checkouts do what our servers of the same runtime do. Raises ValueError."""
+    for name in names:
+        if name not in BY_NAME:
+            raise ValueError(f"there is no workload {name!r}: there are {' '.join(BY_NAME)}")
+    found = [BY_NAME[name] for name in names] or ALL
+    return [workload.with_servers(more_servers) for workload in found]
+
+
+def chosen_servers(names: str | None, known: dict[str, Kind]) -> dict[str, Kind]:
+    wanted = list(known) if names is None else names.split(",")
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"there is no server {name!r}: there are {' '.join(known)}")
+    return {name: known[name] for name in wanted}
+
+
+def without_missing(servers: dict[str, Kind]) -> dict[str, Kind]:
+    """Leave out what cannot be had here, and say so: this is no test, others are measured all the same."""
+    present = {}
+    for name, kind in servers.items():
+        why = kind.missing()
+        if why is None:
+            present[name] = kind
+        else:
+            print(f"[bench] without {kind.title}: {why}", file=sys.stderr, flush=True)
+    return present
+
+
+def show(known: dict[str, Kind]) -> None:
+    for workload in ALL:
+        print(f"{workload.name:10} {workload.title}\n{'':10}   on {', '.join(workload.servers)}")
+    for name, kind in known.items():
+        print(f"{name:17} {kind.title}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

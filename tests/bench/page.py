@@ -1,0 +1,29 @@
+"""Tables and charts, printed and put into the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import goals, table
+from .results import Results
+
+PAGE = "benchmarks.md"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+
+def write(results: Results, into: Path) -> None:
+    """Print the goals; write the page's generated part, and its charts, below that folder."""
+    found = goals.goals(results)
+    print(table.machine(results), table.goals(found), sep="\n\n")
+    text = "\n\n".join([table.machine(results), "## Goals", table.goals(found), "## Figures", table.details(results)])
+    put(into / PAGE, text)
+    print(f"\nwritten: {into / PAGE}")
+
+
+def put(path: Path, text: str) -> None:
+    """Replace what stands between the marks, which the page gets if it has none."""
+    before, after = path.read_text().split(BEGIN)[0] if path.exists() else "", ""
+    if path.exists() and END in path.read_text():
+        after = path.read_text().partition(END)[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
