@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports docs unit live stress matrix client tools fix screenshots wheel clean
+.PHONY: help demo test lint types imports docs unit live stress matrix client tools bench fix screenshots wheel clean
 
 SHELL := /bin/sh
 # The first that runs and is new enough: a version manager puts names on PATH that do not run.
@@ -77,6 +77,9 @@ matrix: .venv/dev ## the unit tests on every other Python 3.10-3.13 of this mach
 	$(BIN)/python tests/tools.py matrix
 
 # --- the rest
+
+bench: .venv/dev ## measure this server beside others, 25 minutes (BENCH="echo1 fan1000 --servers threads,node" for a part)
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 fix: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

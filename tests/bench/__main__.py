@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic, strftime
 
 from tests import tools
 
@@ -29,8 +30,9 @@ def arguments_of(command_line: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--also", action="append", default=[], metavar="NAME=DIR",
                         help="measure the library of another checkout too, as the servers NAME-threads and NAME-gevent")  # fmt: skip
     parser.add_argument("--into", type=Path, help="where the page and the charts go: docs/ after a whole run, else build/bench/")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="where the runs are kept, a line each: build/bench/DATE-TIME.jsonl")
     parser.add_argument("--report", nargs="*", type=Path, metavar="FILE",
-                        help="run nothing: tell again what these files hold (default: the last run)")  # fmt: skip
+                        help="run nothing: tell again what these files hold together (default: the last one)")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name workloads and servers, and what is missing here")
     return parser.parse_args(command_line)
 
@@ -49,8 +51,7 @@ def main(command_line: Sequence[str]) -> int:
         show(known)
         return 0
     if wishes.report is not None:
-        found = results.read(wishes.report or [BUILD / "results.jsonl"])
-        page.write(found, wishes.into or BUILD)
+        page.write(results.read(wishes.report or [max(BUILD.glob("*.jsonl"))]), wishes.into or BUILD)
         return 0
     if sys.platform != "linux":
         print("The benchmark runs on Linux only: it gives processes cores of their own and reads what they use.", file=sys.stderr)
@@ -63,7 +64,10 @@ def main(command_line: Sequence[str]) -> int:
     present = without_missing({name: kind for name, kind in servers.items() if any(name in each.servers for each in workloads)})
     if wishes.quick:
         workloads = [workload.quick() for workload in workloads]
-    found = run_all(workloads, present, 1 if wishes.quick else wishes.runs, BUILD / "results.jsonl")
+    file = wishes.results or BUILD / strftime("%Y%m%d-%H%M%S.jsonl")
+    began = monotonic()
+    found = run_all(workloads, present, 1 if wishes.quick else wishes.runs, file)
+    print(f"[bench] {monotonic() - began:.0f} s; each run is in {file}", file=sys.stderr)
     is_whole = not (wishes.workloads or wishes.servers or wishes.quick or wishes.also) and len(present) == len(known)
     page.write(found, wishes.into or (tools.ROOT / "docs" if is_whole else BUILD))
     return 0

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import goals, table
+from . import charts, goals, table
 from .results import Results
 
 PAGE = "benchmarks.md"
+ALT = {
+    "echo": "Echoes per second, of text and of binary data",
+    "broadcast": "Deliveries per second of broadcasts",
+    "connecting": "Clients that connect per second, and echoes by long-polling",
+    "latency": "Latency at half the highest rate",
+    "idle": "Memory of an idle client",
+}
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
@@ -15,8 +22,13 @@ def write(results: Results, into: Path) -> None:
     """Print the goals; write the page's generated part, and its charts, below that folder."""
     found = goals.goals(results)
     print(table.machine(results), table.goals(found), sep="\n\n")
-    text = "\n\n".join([table.machine(results), "## Goals", table.goals(found), "## Figures", table.details(results)])
-    put(into / PAGE, text)
+    parts = [table.machine(results), "## Goals", table.goals(found), "## Charts"]
+    for name, svg in charts.charts(results).items():
+        path = into / "images" / f"bench-{name}.svg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg)
+        parts.append(f"![{ALT[name]}](images/{path.name})")
+    put(into / PAGE, "\n\n".join([*parts, "## Figures", table.details(results)]))
     print(f"\nwritten: {into / PAGE}")
 
 

@@ -60,7 +60,6 @@ def run_one(workload: Workload, kind: Kind, where: Cores) -> dict[str, Any]:
                 report["error"] += f"; the server said: {said[-300:]}" if said else ""
             elif "BENCH_COUNTING" in workload.environ:
                 report["counted"] = counted(server.port)
-                report["limit"] = int(workload.environ.get("BENCH_MAX_BUFFERED", 0))
                 report["warnings"] = log.read_text(errors="replace").count("max_buffered_bytes")
     except RuntimeError as problem:
         return {"error": str(problem)}
@@ -76,7 +75,13 @@ def counted(port: int) -> dict[str, Any]:
 
 def tell(row: Row, number: str, unit: str) -> None:
     report = row.report
-    said = row.error or f"{report['rate']:>11,.0f} {unit:13} {report['cpu_us']:9.1f} µs each   load {report['load_cpu']:4.0%}"
+    if row.error is not None:
+        said = row.error
+    elif "steps" in report:
+        last = report["steps"][-1]
+        said = f"{last['kb_per_client']:>11,.1f} KiB each, {last['clients']:,} clients"
+    else:
+        said = f"{report['rate']:>11,.0f} {unit:13} {report['cpu_us']:9.1f} µs each   load {report['load_cpu']:4.0%}"
     print(f"[bench {number}] {row.workload:9} {row.server:17} {said}", file=sys.stderr, flush=True)
 
 

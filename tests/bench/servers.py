@@ -98,10 +98,10 @@ def kinds() -> dict[str, Kind]:
         embedded("gevent", "gevent"),
         Kind("gunicorn-gthread", "sync_sio, gunicorn gthread", gunicorn(here, "gthread", 4, "ours:application()"), {}, True),
         Kind("gunicorn-gevent", "sync_sio, gunicorn gevent", gunicorn(here, "gevent", 0, "ours:application()"), {}, True),
+        Kind("node", "Node socket.io", node, {}),
         Kind("psio-gevent", "python-socketio, gevent", pywsgi, {}),
         Kind("psio-gthread", "python-socketio, gunicorn gthread", psio_gthread, {"BENCH_MODE": "threading"}),
         Kind("psio-uvicorn", "python-socketio, uvicorn", uvicorn, {}),
-        Kind("node", "Node socket.io", node, {}),
     ]
     return {kind.name: kind for kind in all_kinds}
 

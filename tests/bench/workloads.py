@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 OURS = ("threads", "gevent")
-RIVALS = ("psio-gevent", "psio-gthread", "node")
+RIVALS = ("node", "psio-gevent", "psio-gthread")
 """Those that goals are against."""
-ELSEWHERE = ("gunicorn-gthread", "gunicorn-gevent", "psio-uvicorn")
-"""Those that show how it is in other surroundings; no goal is against them."""
+EVERYWHERE = ("threads", "gevent", "gunicorn-gthread", "gunicorn-gevent", "node", "psio-gevent", "psio-gthread", "psio-uvicorn")
+"""Other surroundings too, that no goal is about or against."""
 
 SLOW_LIMIT = 1_000_000
 DEAF = 50
@@ -66,14 +67,13 @@ class Workload:
 
 
 def echo(name: str, title: str, **load: object) -> Workload:
-    everywhere = OURS + RIVALS + (ELSEWHERE if name in ("echo1", "echo16") else ())
-    return Workload(name, title, "echoes/s", {"kind": "echo", **load}, everywhere)
+    return Workload(name, title, "echoes/s", {"kind": "echo", **load}, EVERYWHERE if name in ("echo1", "echo16") else OURS + RIVALS)
 
 
 def fan(clients: int) -> Workload:
-    everywhere = OURS + RIVALS + (ELSEWHERE if clients == 1000 else ())
     load = {"kind": "broadcast", "clients": clients, "deadline": 90}
-    return Workload(f"fan{clients}", f"broadcast to {clients:,} clients", "deliveries/s", load, everywhere)
+    servers = EVERYWHERE if clients == 1000 else OURS + RIVALS
+    return Workload(f"fan{clients}", f"broadcast to {clients:,} clients", "deliveries/s", load, servers)
 
 
 def own(name: str, title: str, cores: int = 1, environ: Mapping[str, str] | None = None, **load: object) -> Workload:
@@ -88,7 +88,7 @@ def crowd(members: int) -> Workload:
 
 def slow(deaf: int) -> Workload:
     load = {"kind": "broadcast", "clients": 1000, "size": 16384, "deaf": deaf, "seconds": 5}
-    environ = {"BENCH_COUNTING": "1", "BENCH_MAX_BUFFERED": str(SLOW_LIMIT)}
+    environ = {"BENCH_COUNTING": "1", "BENCH_OPTIONS": json.dumps({"max_buffered_bytes": SLOW_LIMIT})}
     title = f"broadcast of 16 KiB to 1,000 clients, {deaf or 'none'} of which never read{'s' * (not deaf)}"
     return Workload(f"slow{deaf}", title, "deliveries/s", load, OURS, environ=environ)
 
@@ -102,10 +102,11 @@ ALL = [
     fan(100),
     fan(1000),
     fan(5000),
-    Workload("connect", "connecting by WebSocket", "clients/s", {"kind": "connect", "clients": 2020}, OURS + RIVALS + ELSEWHERE),
+    Workload("connect", "connecting by WebSocket", "clients/s", {"kind": "connect", "clients": 2020}, EVERYWHERE,
+             fewer={"psio-gthread": {"clients": 1020}}),
     Workload("upgrade", "connecting by polling, then upgrading", "clients/s", {"kind": "upgrade", "clients": 520, "in-flight": 50},
-             OURS + RIVALS + ELSEWHERE),
-    Workload("poll", "echo by long-polling, 50 clients", "echoes/s", {"kind": "poll"}, OURS + RIVALS + ELSEWHERE),
+             EVERYWHERE),
+    Workload("poll", "echo by long-polling, 50 clients", "echoes/s", {"kind": "poll"}, EVERYWHERE),
     Workload("half", "echo, 50 clients, at half the highest rate", "echoes/s", {"kind": "echo", "paced": 1}, (*OURS, "node")),
     Workload("idle", "idle clients", "clients", {"kind": "idle", "steps": "1000,5000,10000", "seconds": 25, "warm": 1, "browser": 1},
              runs=1, fewer={"psio-gthread": {"steps": "1000", "seconds": 1}, "psio-gevent": {"seconds": 1}}),

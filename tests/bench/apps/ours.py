@@ -1,11 +1,10 @@
-"""The application under test, on sync_sio with default options: `python -m tests.bench.apps.ours PORT`, or under gunicorn as
-`tests.bench.apps.ours:application()`.
+"""The application under test, on sync_sio with default options: `python ours.py PORT`, or under gunicorn as `ours:application()`.
 
 Settings come from the environment, as gunicorn's workers have no command line of their own:
     BENCH_RUNTIME           threads or gevent, for the embedded server; under gunicorn the worker decides
     BENCH_COUNTING          count the runs of handlers, and how clients ended: for tests, and for slow consumers
     BENCH_BUSY              keep one Python thread busy beside the server
-    BENCH_MAX_BUFFERED      bytes that one client may leave unread
+    BENCH_OPTIONS           options of the server, as JSON; without it they are the default ones
 """
 
 from __future__ import annotations
@@ -70,10 +69,7 @@ def handlers_of(io: Server) -> dict[str, Callable[..., Any]]:
 
 
 def make(runtime: Literal["auto", "threads", "gevent"] = "auto") -> Server:
-    options: dict[str, Any] = {}
-    if "BENCH_MAX_BUFFERED" in os.environ:
-        options["max_buffered_bytes"] = int(os.environ["BENCH_MAX_BUFFERED"])
-    io = Server(runtime=runtime, **options)
+    io = Server(runtime=runtime, **json.loads(os.environ.get("BENCH_OPTIONS", "{}")))
     tally = Tally() if "BENCH_COUNTING" in os.environ else None
     for name, handler in handlers_of(io).items():
         io.event(name, handler if tally is None else counted(tally, name, handler))
