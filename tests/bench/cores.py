@@ -20,11 +20,11 @@ class Cores:
     load: frozenset[int]
 
     @property
-    def warning(self) -> str | None:
+    def warnings(self) -> list[str]:
         """What the reader must know of the figures, when there are too few cores."""
         if self.one == self.load:
-            return "there is one core: the server and the load generator share it, so all rates are too low and the ratios too near to 1"
-        return None
+            return ["there is one core: the server and the load generator share it, so all rates are too low and the ratios too near to 1"]
+        return []
 
     def of_server(self, count: int) -> frozenset[int]:
         return self.one if count == 1 else self.two

@@ -86,7 +86,7 @@ def faster(results: Results, workload: str, server: str, against: str, factor: f
     def judge(rate: float, theirs: float, cpu: float, their_cpu: float) -> tuple[str, bool, str]:
         # a server that waits for the load could do more
         limits = [name for name in (server, against) if results.has_load_as_limit(workload, name)]
-        note = ", ".join([f"{their_cpu / cpu:.1f}× by CPU", *(f"the load was the limit of {name}" for name in limits)])
+        note = ", ".join([f"CPU {their_cpu / cpu:.1f}×", *(f"the load was the limit of {name}" for name in limits)])
         return f"{rate / theirs:.1f}×", rate >= factor * theirs, note
 
     figures = [results.median(workload, name, metric) for metric in ("rate", "cpu_us") for name in (server, against)]

@@ -28,11 +28,14 @@ from .workloads import Workload
 LOGS = tools.ROOT / "build" / "bench" / "logs"
 
 
-def run_all(workloads: Sequence[Workload], kinds: Mapping[str, Kind], runs: int, file: Path) -> Results:
+def run_all(workloads: Sequence[Workload], kinds: Mapping[str, Kind], runs: int, file: Path, warnings: Sequence[str] = ()) -> Results:
     """Measure, write each row into the file as it comes, and say on stderr how it goes."""
     raise_descriptors()
     where = cores()
     found = Results(machine_of(where, kinds))
+    found.machine["warnings"] += warnings
+    for warning in found.machine["warnings"]:
+        print(f"[bench] mind: {warning}", file=sys.stderr)
     file.parent.mkdir(parents=True, exist_ok=True)
     results.write({"machine": found.machine}, file, is_first=True)
     for number in range(runs):
@@ -105,7 +108,7 @@ def machine_of(where: Cores, kinds: Collection[str]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "versions": versions,
-        "warning": where.warning,
+        "warnings": where.warnings,
     }
 
 

@@ -4,36 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .goals import Goal, percent
+from .goals import Goal
 from .results import Results
-from .servers import kinds
-from .workloads import ALL
+from .workloads import ALL, OURS
 
 LIMITED = "†"
+MARKS = {True: "✓", False: "✗", None: "?"}
 
 
-def rows_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def rows_of(header: Sequence[str], rows: Iterable[Sequence[str]], are_numbers: bool = False) -> Iterator[str]:
+    """Yield the lines of a table; `are_numbers`: all but the first column."""
     yield "| " + " | ".join(header) + " |"
-    yield "|" + "---|" * len(header)
+    yield "|---|" + ("---:|" if are_numbers else "---|") * (len(header) - 1)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
 
 
 def machine(results: Results) -> str:
-    """Say where and when it was measured, in one sentence."""
+    """Say how often, where and when it was measured."""
     told = results.machine
+    runs = max((len(results.of(row.workload, row.server)) for row in results.rows), default=0)
+    where = f"{told['processor']}, {told['cores']} cores, {told['system']}"
     versions = ", ".join(f"{name} {version.removeprefix('v')}" for name, version in told["versions"].items())
-    text = f"Measured on {told['date']}, commit {told['commit']}: {told['processor']}, {told['cores']} cores, {told['system']}; {versions}."
-    return text + (f" **Mind:** {told['warning']}." if told["warning"] else "")
+    warnings = " ".join(f"**Mind:** {warning}." for warning in told["warnings"])
+    return f"Medians of {runs} run{'s' * (runs != 1)}, {told['date']}, commit {told['commit']}: {where}; {versions}. {warnings}".rstrip()
 
 
 def goals(found: Sequence[Goal]) -> str:
-    """Return the table of goals, and a line that counts them."""
-    verdicts = {True: "yes", False: "**no**", None: "–"}
-    rows = ([goal.what, goal.server, goal.against, goal.wanted, goal.measured, verdicts[goal.is_met], goal.note] for goal in found)
+    """Return the tables of goals, those against others and those against nobody, and a line that counts them."""
     met, missed, absent = (sum(goal.is_met is verdict for goal in found) for verdict in (True, False, None))
     counted = f"{met} of {met + missed} goals are met" + (f"; {absent} were not measured" if absent else "") + "."
-    return "\n".join([*rows_of(("workload", "ours", "against", "goal", "measured", "met", "note"), rows), "", counted])
+    return "\n".join([*against_others(found), "", *of_our_own(found), "", counted])
+
+
+def against_others(found: Sequence[Goal]) -> Iterator[str]:
+    columns = [(server, against) for against in ("python-socketio", "Node") for server in OURS]
+    cells: dict[str, dict[tuple[str, str], str]] = {}
+    for goal in found:
+        if goal.against:
+            against = "Node" if goal.against == "node" else "python-socketio"
+            asides = "; ".join(filter(None, [f"goal {goal.wanted}", goal.note]))
+            cells.setdefault(goal.what, {})[goal.server, against] = f"{MARKS[goal.is_met]} {goal.measured} ({asides})"
+    rows = ([what, *(cell.get(column, "") for column in columns)] for what, cell in cells.items())
+    return rows_of(("", *(f"{server} against {against}" for server, against in columns)), rows)
+
+
+def of_our_own(found: Sequence[Goal]) -> Iterator[str]:
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for goal in found:
+        if not goal.against:
+            note = f" ({goal.note})" if goal.note else ""
+            cells.setdefault((goal.what, goal.wanted), {})[goal.server] = f"{MARKS[goal.is_met]} {goal.measured}{note}"
+    rows = ([what, wanted, *(cell.get(server, "") for server in OURS)] for (what, wanted), cell in cells.items())
+    return rows_of(("", "goal", *OURS), rows)
 
 
 def details(results: Results) -> str:
@@ -43,51 +66,58 @@ def details(results: Results) -> str:
 
 
 def detail(results: Results, workload: str, title: str, unit: str) -> str:
-    titles = {name: kind.title for name, kind in kinds().items()}
     heading = f"### {title[0].upper()}{title[1:]} (`{workload}`)"
     header, row_of = (IDLE, idle_row) if workload == "idle" else ((unit, *COMMON), common_row)
-    rows = [[titles.get(server, server), *row_of(results, workload, server)] for server in results.servers(workload)]
-    lines = list(rows_of(("server", *header), rows))
-    if any(LIMITED in "".join(row) for row in rows):
-        lines += ["", f"{LIMITED} the load generator used over 90 % of its core: the server may be able to do more."]
-    return "\n".join([heading, "", *lines])
+    rows = [
+        [server, *row_of(results, workload, server)]
+        for server in results.servers(workload)
+        if results.of(workload, server)
+    ]
+    below = [line for remark in remarks(results, workload) for line in ("", remark)]
+    return "\n".join([heading, "", *rows_of(("server", *header), rows, are_numbers=True), *below])
 
 
-COMMON = ("least–most", "runs", "CPU each", "server's core", "load's core", "p50", "p99", "errors")
-IDLE = ("KiB per client at 1,000", "at 5,000", "at 10,000", "threads per client", "CPU of a core", "heartbeats")
+COMMON = ("least–most", "CPU µs each", "server's core %", "load's core %", "p50 ms", "p99 ms")
+IDLE = ("KiB each at 1,000", "at 5,000", "at 10,000", "threads each", "CPU of a core %", "heartbeats")
 
 
 def common_row(results: Results, workload: str, server: str) -> list[str]:
-    error = results.error(workload, server)
-    if error is not None:
-        return [f"failed: {error}".replace("|", "/").replace("\n", " ")[:160], *[""] * len(COMMON)]
     metrics = ("rate", "cpu_us", "server_cpu", "load_cpu", "p50_us", "p99_us")
     figures = {name: results.median(workload, server, name) or 0 for name in metrics}
     rates = results.values(workload, server, "rate")
-    problems = sum(sum(results.values(workload, server, name)) for name in ("errors", "missed", "failed"))
     return [
         f"{figures['rate']:,.0f}" + LIMITED * results.has_load_as_limit(workload, server),
         f"{min(rates):,.0f}–{max(rates):,.0f}",
-        f"{len(rates)}",
-        f"{figures['cpu_us']:.1f} µs",
-        percent(figures["server_cpu"]),
-        percent(figures["load_cpu"]),
-        f"{figures['p50_us'] / 1000:.2f} ms",
-        f"{figures['p99_us'] / 1000:.2f} ms",
-        f"{problems:,.0f}",
+        f"{figures['cpu_us']:,.1f}",
+        f"{figures['server_cpu'] * 100:.0f}",
+        f"{figures['load_cpu'] * 100:.0f}",
+        f"{figures['p50_us'] / 1000:.2f}",
+        f"{figures['p99_us'] / 1000:.2f}",
     ]
 
 
 def idle_row(results: Results, workload: str, server: str) -> list[str]:
-    error = results.error(workload, server)
-    if error is not None:
-        return [f"failed: {error}".replace("|", "/").replace("\n", " ")[:160], *[""] * (len(IDLE) - 1)]
     steps = [results.memory(server, clients) for clients in (1000, 5000, 10000)]
     last = results.of(workload, server)[-1].report
     is_watched = last["seconds"] > 20
     return [
         *(f"{step[1]:.1f}" if step else "" for step in steps),
         f"{last['steps'][-1]['threads_per_client']:.0f}",
-        percent(last["server_cpu"], 2) if is_watched else "",
+        f"{last['server_cpu'] * 100:.2f}" if is_watched else "",
         f"{last['pings']:.0f}" if is_watched else "",
     ]
+
+
+def remarks(results: Results, workload: str) -> Iterator[str]:
+    """Say below a table what its figures do not tell."""
+    servers = list(results.servers(workload))
+    if any(results.has_load_as_limit(workload, server) for server in servers):
+        yield f"{LIMITED} the load generator used over 90 % of its core: the server may be able to do more."
+    for server in servers:
+        error = results.error(workload, server)
+        if error is not None:
+            yield f"{server} failed: {' '.join(error.split())}"
+        for name in ("errors", "missed", "failed"):
+            count = sum(results.values(workload, server, name))
+            if count:
+                yield f"{server}: {count:,.0f} {name}."

@@ -149,7 +149,7 @@ def test_a_quick_run_writes_a_table_and_charts(tmp_path: Path, capfd: pytest.Cap
     assert command.main(["echo1", "fan100", "connect", "idle", "half", *wishes]) == 0
     assert "goals are met" in capfd.readouterr().out
     page = (tmp_path / "a" / "benchmarks.md").read_text()
-    assert page.count("| sync_sio, threads |") == 5
+    assert page.count("\n| threads |") == 5
     names = ["broadcast", "connecting", "echo", "idle", "latency"]
     pictures = sorted((tmp_path / "a" / "images").iterdir())
     assert [picture.name for picture in pictures] == [f"bench-{name}.svg" for name in names]
