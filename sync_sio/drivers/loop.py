@@ -120,9 +120,12 @@ class Loop:
     def discard(self, watched: Watched) -> None:
         if watched.fd < 0:
             return                                  # long gone
+        if self.is_closed:
+            self.discard_now(watched)
+            return
         if self._poller.is_shared or self.reader == get_ident():
             self._forget(watched)
-        self.post(self._discard, (watched,))
+        self.post(self.discard_now, (watched,))
 
     def _forget(self, watched: Watched) -> None:
         with self._watching:
@@ -132,7 +135,8 @@ class Loop:
                 with suppress(OSError, ValueError):
                     self._poller.unregister(fd)
 
-    def _discard(self, watched: Watched) -> None:
+    def discard_now(self, watched: Watched) -> None:
+        """See to it here: phase one, or anybody when the loop has ended. Whoever comes first does it; for the others it is nothing."""
         with self._watching:
             if watched.fd < 0:
                 return
@@ -261,11 +265,13 @@ class Loop:
 
     def close(self) -> None:
         """Give poller and bell back, with the lead held. Nothing is done for what is watched."""
-        if not self.is_closed:
+        with self._watching:                        # or what is being watched meets a closed poll set
+            if self.is_closed:
+                return
             self.is_closed = True
             self._watched.pop(self._bell.fd, None)
             self._poller.close()
-            self._bell.close()
+        self._bell.close()
 
     def audit(self) -> list[str]:
         """Name what is left."""

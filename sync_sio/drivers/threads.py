@@ -122,13 +122,12 @@ class ThreadsDriver:
             loop.set_interest(watched, readable, writable)
 
     def discard(self, watched: Watched) -> None:
-        if self._has_finished:
-            if watched.fd >= 0:                 # nobody is left to do it
-                watched.fd = -1
-                watched.on_discarded()
-            return
-        self.start_if_needed()
-        self.loop.discard(watched)
+        if not self._has_finished:
+            self.start_if_needed()
+            self.loop.discard(watched)
+            if not self._has_finished:          # there is a round to come, then
+                return
+        self.loop.discard_now(watched)          # perhaps nobody is left to do it
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         self.start_if_needed()
@@ -179,15 +178,13 @@ class ThreadsDriver:
 
     def stop(self, timeout: float) -> None:
         with self._starting:
-            self._is_stopped = True
-            loop = self._loop
-            if loop is None:
-                self._has_finished = True
-                return
+            loop = self.loop                    # made only to be closed, perhaps: what comes later must find it so
             if not self._is_started:
+                self._has_finished = True       # first: who finds us stopped must find that nobody does what is posted
+                self._is_stopped = True
                 loop.close()
-                self._has_finished = True
                 return
+            self._is_stopped = True
         self._is_stopping = True
         if loop.reader != get_ident():
             self._about_to_block()              # a turn may stop us: then the standby is who finishes

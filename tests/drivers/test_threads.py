@@ -407,6 +407,72 @@ def test_a_lock_that_another_thread_held_at_the_fork_blocks_no_child() -> None:
     driver.stop(PATIENCE)
 
 
+# -- the end -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_discarded_while_the_loop_ends_is_seen_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ends_first in (True, False):
+        rig = ThreadsRig(ThreadsDriver())
+        client = Client(rig, echo).start()
+        rig.round()
+        discard = rig.driver.loop.discard
+
+        def around(
+            watched: Client, rig: ThreadsRig = rig, discard: Any = discard, ends_first: bool = ends_first
+        ) -> None:
+            if ends_first:
+                rig.driver.stop(PATIENCE)
+            discard(watched)
+            if not ends_first:
+                rig.driver.stop(PATIENCE)
+
+        monkeypatch.setattr(rig.driver.loop, "discard", around)
+        rig.driver.discard(client)
+        assert rig.driver.loop.is_closed and client.fd == -1 and client.discarded == 1
+        rig.driver.discard(client)
+        assert client.discarded == 1
+        client.far.close()
+        assert rig.driver.audit() == []
+
+
+def test_after_an_end_without_a_beginning_what_comes_is_seen_to_once_and_nothing_is_left() -> None:
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    for is_made in (False, True):
+        rig = ThreadsRig(ThreadsDriver())
+        assert not is_made or rig.driver.loop
+        rig.driver.stop(PATIENCE)
+        client = Client(rig, echo).start()
+        assert client.discarded == 0
+        for _ in range(2):
+            rig.driver.discard(client)
+            assert client.discarded == 1
+        client.far.close()
+        assert rig.driver.audit() == []
+    if before:
+        assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_loop_does_not_close_while_something_is_being_watched(hand: ThreadsRig) -> None:
+    """Whoever has seen that it is open must not meet a closed poll set."""
+    loop = hand.driver.loop
+    client = Client(hand, echo)
+    register = loop._poller.register
+    closing = threading.Thread(target=loop.close)
+
+    def register_late(fd: int, mask: int) -> None:
+        closing.start()
+        closing.join(0.1)
+        register(fd, mask)
+
+    loop._poller.register = register_late
+    hand.driver.watch(client)
+    closing.join(PATIENCE)
+    assert loop.is_closed
+    loop.discard_now(client)
+    assert client.discarded == 1
+    client.far.close()
+
+
 def test_a_process_with_a_driver_that_serves_ends_by_itself() -> None:
     """All threads are daemons, and none is started when the interpreter shuts down."""
     code = """
