@@ -7,6 +7,7 @@ The loop answers attached tickets, not the sender: a broadcast never pays for HT
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from ..drivers.base import Driver, Stream, Waiter
@@ -29,10 +30,10 @@ class Ticket:
     """A GET that waits. Its headers were made when it was: the users' listeners may not run in the loop.
 
     Attached to a stream, it is the loop's: only phase one touches `tail`. Held by a worker, `waiter` is set with the body, or with None
-    for "take what waits".
+    for "take what waits". With `farewell` set, before it is discarded, it is answered when it is.
     """
 
-    __slots__ = ("driver", "fd", "is_attached", "polling", "reply", "stream", "tail", "waiter")
+    __slots__ = ("driver", "farewell", "fd", "is_attached", "polling", "reply", "stream", "tail", "waiter")
 
     def __init__(self, polling: PollingTransport, reply: Reply) -> None:
         self.polling = polling
@@ -42,6 +43,7 @@ class Ticket:
         self.waiter: Waiter | None = None
         self.fd = -1
         self.is_attached = False
+        self.farewell: Body | None = None
         self.tail: memoryview | None = None
 
     def answer(self, body: Body) -> None:
@@ -64,12 +66,15 @@ class Ticket:
     def _respond(self, body: Body, data: bytes, encoding: str | None) -> None:
         if self.stream is None:
             return
-        self.tail = memoryview(response(200, [*self.reply.lines(body, data, encoding), ("Connection", "close")], data))
+        self.tail = memoryview(self._response(body, data, encoding))
         self._send()
         if self.tail is not None:
             self.polling.unsent += len(self.tail)
             self.driver.set_interest(self, False, True)
             self.driver.later(SEND_TIMEOUT, self.driver.discard, self)
+
+    def _response(self, body: Body, data: bytes, encoding: str | None) -> bytes:
+        return response(200, [*self.reply.lines(body, data, encoding), ("Connection", "close")], data)
 
     def _send(self) -> None:
         assert self.stream is not None
@@ -106,6 +111,10 @@ class Ticket:
         self.polling.unsent -= self._unsent()
         self.tail = None
         if self.stream is not None:
+            farewell = self.farewell
+            if farewell is not None:
+                with suppress(OSError):         # a few bytes, the first on this stream: they fit
+                    self.stream.send(self._response(farewell, farewell.data, None))
             self.stream.close()
             self.stream = None
 
@@ -163,9 +172,8 @@ class PollingTransport:
                 self.poke()
         if not is_ours:
             # an overlap, an upgrade or the end came first, and found nobody to answer
-            self.connection.driver.post(ticket.answer, self.farewell)
-            if self.connection.home.is_closed:
-                self.connection.driver.discard(ticket)      # after the answer; the loop may have ended: nobody else would
+            ticket.farewell = self.farewell
+            self.connection.driver.discard(ticket)      # which happens even if the loop has ended; a post would not
 
     def wait(self, ticket: Ticket) -> Body:
         """Hold the calling worker until the ticket is answered; for sockets that cannot be taken over."""

@@ -15,6 +15,8 @@ from websockets.sync.client import connect
 
 from sync_sio import Server
 from sync_sio.engine import EngineServer
+from sync_sio.types import Environ
+from sync_sio.wsgi.takeover import Taken
 
 QUERY = "/socket.io/?EIO=4&transport=polling"
 
@@ -68,6 +70,24 @@ def test_after_the_end_requests_get_503() -> None:
         io.close()
         assert page(running.port)[0] == 503
     assert io.audit() == []
+
+
+def test_a_poll_that_arrives_while_the_server_ends_is_told_so() -> None:
+    engine = EngineServer(runtime="threads")
+    io = Server(engine, runtime="threads")
+    take = engine.take
+
+    def stop_and_take(environ: Environ) -> Taken:
+        engine.stop()
+        return take(environ)
+
+    with io.start() as running:
+        path = "/engine.io/?EIO=4&transport=polling"
+        status, body = page(running.port, path)
+        engine.take = stop_and_take
+        assert status == 200
+        assert page(running.port, f"{path}&sid={json.loads(body[1:])['sid']}") == (200, b"1")
+    assert engine.audit() == []
 
 
 def test_closing_in_a_handler_does_not_wait_for_it() -> None:
