@@ -18,6 +18,8 @@ from .tap import Tap
 
 FLUSH_BYTES: Final = 256 * 1024
 """About so much is joined into one write: more would copy what the kernel cannot take anyway."""
+MUCH: Final = 16 * 1024
+"""From so much on it is looked at whether a turn has gathered enough."""
 
 
 class Outgoing:
@@ -99,15 +101,16 @@ class Outgoing:
                     return True
                 if self.corked == get_ident() and self.tail is None:
                     # of our own turn: it waits for us until that ends, not for the client
+                    fresh = [parcel]
+                    # nothing is called or made between this look and the change: a finalizer on this thread may come back in here
                     outbox = self.outbox
                     if outbox is None:
-                        # nothing is called between this look and the change: a finalizer on this thread may come back in here
-                        self.outbox = [parcel]
+                        self.outbox = fresh
                     else:
-                        outbox.append(parcel)
+                        outbox += fresh
                     self.outbox_bytes = waiting = self.outbox_bytes + parcel.size
-                    if waiting > FLUSH_BYTES and not self.is_writing and self.direct is not None:
-                        self.direct.drain()
+                    if waiting > MUCH and not self.is_writing:
+                        self._send_if_much()
                     return True
             if self._send_slowly(parcel, when_full):
                 return True
@@ -169,15 +172,21 @@ class Outgoing:
         return True
 
     def _append(self, parcel: Parcel) -> None:
-        outbox = self.outbox
+        fresh = [parcel]
+        outbox = self.outbox                # as in `send_parcel`
         if outbox is None:
-            self.outbox = [parcel]
+            self.outbox = fresh
         else:
-            outbox.append(parcel)
+            outbox += fresh
         self.outbox_bytes += parcel.size
         if self.tap is not None:
             self.tap.sent(parcel)
         self.transport.poke()
+
+    def _send_if_much(self) -> None:
+        """Send what a turn has gathered so far, if it would be too much for one write, or for a client that reads slowly."""
+        if self.outbox_bytes > min(FLUSH_BYTES, self.home.options.max_buffered_bytes // 2) and self.direct is not None:
+            self.direct.drain()
 
     def uncork(self) -> None:
         """Send what a turn has gathered. Part of Flow."""
