@@ -23,7 +23,7 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     return [body]
 
 
-io = Server(pages, runtime=sys.argv[1], cleanup_empty_child_namespaces=True)  # type: ignore[arg-type]
+io = Server(pages, runtime=sys.argv[1], cleanup_empty_child_namespaces=True, max_namespaces=8)  # type: ignore[arg-type]
 io.on("new_namespace", lambda namespace: made.append(namespace.name))
 
 # -- by pattern

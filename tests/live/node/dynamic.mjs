@@ -53,6 +53,24 @@ check("a function decides by name, auth and request; what it raises is told to n
   await tools.connect(name, { auth: {} });
 });
 
+check("a client is in as many namespaces as it may and in no more, and one that it leaves makes room", async (tools) => {
+  const name = numbered();
+  const { socket } = await join(tools, name);
+  const others = Array.from({ length: 7 }, () => socket.io.socket(numbered()));
+  await Promise.all(others.map(connected));
+  const wanted = numbered();
+  const late = socket.io.socket(wanted);
+  assert.equal((await refused(late)).message, "Too many namespaces on one connection");
+  assert(!(await page("/")).made.includes(wanted));
+  assert.deepEqual(await ask(others[6], "where"), [others[6].nsp]);
+  // another client is not concerned
+  await join(tools, name);
+  others[0].disconnect();
+  await connected(late.connect());
+  assert.deepEqual(await ask(late, "where"), [wanted]);
+  assert.deepEqual(await ask(socket, "where"), [name]);
+});
+
 check("children share the middleware and handlers of their parent, those added later too", async (tools) => {
   const [early, late] = [numbered(), numbered()];
   const { socket, welcome } = await join(tools, early);
