@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -46,6 +48,21 @@ def test_requests_outside_the_path_go_to_the_application_attached_last() -> None
     io.attach(page(b"two"))
     assert get(io, "/page") == ("200 OK", b"two")
     assert get(Server(page(b"three")), "/page") == ("200 OK", b"three")
+
+
+def test_http_server_is_the_one_that_serves() -> None:
+    io = Server(page(b"page"), runtime="threads")
+    assert io.http_server is None
+    with io.start() as running:
+        http_server = io.http_server
+        assert http_server is not None and http_server is running.http_server
+        assert (http_server.port, http_server.url) == (running.port, running.url) and running.port
+        with urlopen(http_server.url, timeout=10) as answer:
+            assert answer.read() == b"page"
+        http_server.stop()                      # it is what listens: nobody answers now
+        assert io.http_server is http_server
+        with pytest.raises(URLError):
+            urlopen(http_server.url, timeout=10)
 
 
 def test_connect_is_connection_by_another_name() -> None:
