@@ -11,6 +11,8 @@ import pytest
 from tests.tools import ROOT
 
 PAGE = ROOT / "docs" / "features.md"
+SCRIPTS = ROOT / "tests" / "live" / "node"
+CHECK = re.compile(r"^ *check\(\s*[\"'`](.+?)[\"'`],", re.MULTILINE)
 
 
 class Row(NamedTuple):
@@ -39,14 +41,32 @@ def names_of_tests() -> frozenset[str]:
 
 
 @cache
+def started_scripts() -> dict[str, str]:
+    """Return the names and texts of the scripts that a test starts, and of those that these import."""
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests" / "live").glob("test_*.py"))
+    found: dict[str, str] = {}
+    waiting = [name for name in re.findall(r'"(\w+\.mjs)"', tests) if (SCRIPTS / name).exists()]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = (SCRIPTS / name).read_text()
+            waiting += re.findall(r'\b(?:import|from) ?\(?"\./(\w+\.mjs)"', found[name])
+    return found
+
+
+@cache
 def names_of_checks() -> frozenset[str]:
     """Return the names of all checks that run in the JavaScript client."""
-    text = "\n".join(file.read_text() for file in sorted((ROOT / "tests" / "live" / "node").glob("*.mjs")))
-    return frozenset(re.findall(r"\bcheck\(\s*[\"'`](.+?)[\"'`],", text))
+    return frozenset(name for text in started_scripts().values() for name in CHECK.findall(text))
 
 
 def test_no_row_was_lost() -> None:
     assert len(rows()) > 120
+
+
+def test_a_test_starts_each_script_that_has_checks() -> None:
+    with_checks = {file.name for file in SCRIPTS.glob("*.mjs") if CHECK.search(file.read_text())}
+    assert len(with_checks) > 10 and with_checks - started_scripts().keys() == set()
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"line {row.line}")
