@@ -71,18 +71,20 @@ class Door:
         return open_session(server, request, cors)
 
     def _judge_origin(self, request: Request) -> Refusal | None:
-        server = self._server
-        if request.origin is not None and not _HEADER_VALUE.fullmatch(request.origin):
+        server, origin = self._server, request.origin
+        if not origin:
+            return None                     # no page's
+        if not _HEADER_VALUE.fullmatch(origin):
             return bad_request("INVALID_ORIGIN")
-        if server.origins.may(request.origin, request.environ, request.host, request.stated_scheme):
+        if server.origins.may(origin, request.environ, request.host, request.stated_scheme):
             return None
         server.notices.warn(
-            f"origin {request.origin}",
+            f"origin {origin}",
             "refused the origin %r, as this server is %r: if it is yours, add it to cors_allowed_origins",
-            request.origin,
+            origin,
             request.host,
         )
-        return Refusal(FORBIDDEN, {"origin": request.origin, "host": request.host})
+        return Refusal(FORBIDDEN, {"origin": origin, "host": request.host})
 
     def _of_session(self, request: Request, cors: HeaderList) -> Answer:
         server = self._server

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from secrets import token_urlsafe
+from base64 import urlsafe_b64encode
+from os import urandom
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RequestRefused
@@ -55,8 +56,10 @@ def begin_session(server: EngineServer, request: Request) -> Connection | Refusa
     sid = _new_id(server, request)
     if isinstance(sid, Refusal):
         return sid
-    # what a trusted proxy states is what the application shall see, as with any other proxy middleware
-    environ = {**request.environ, "wsgi.url_scheme": request.scheme}
+    environ, scheme = request.environ, request.scheme
+    if environ.get("wsgi.url_scheme") != scheme:
+        # what a trusted proxy states is what the application shall see, as with any other proxy middleware
+        environ = {**environ, "wsgi.url_scheme": scheme}
     connection: Connection
     if request.query.get("EIO") == PROTOCOL:
         connection = Connection(server, sid, compact(environ), request.remote_address)
@@ -125,7 +128,7 @@ def _ask_application(server: EngineServer, request: Request) -> Refusal | None:
 def _new_id(server: EngineServer, request: Request) -> str | Refusal:
     generate = server.generate_id
     if generate is None:
-        return token_urlsafe(15)
+        return urlsafe_b64encode(urandom(15)).decode()
     try:
         sid: object = generate(request.environ)
     except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,11 @@ __all__ = ["accepts_encoding", "parse_query", "reason_phrase", "response", "resp
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Payload Too Large"}
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
+_USUAL_NAMES = frozenset(
+    """Access-Control-Allow-Origin Cache-Control Connection Content-Encoding Content-Length Content-Type Date Sec-WebSocket-Accept
+    Transfer-Encoding Upgrade Vary""".split()  # noqa: SIM905
+)
+"""What `_NAME` need not be asked about."""
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -28,9 +34,9 @@ def response_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     """
     lines = [f"HTTP/1.1 {status} {reason_phrase(status)}\r\n"]
     for name, value in headers:
-        if not _NAME.fullmatch(name):
+        if name not in _USUAL_NAMES and not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
-        if _FORBIDDEN.search(value):
+        if not value.isprintable() and _FORBIDDEN.search(value):
             raise ValueError(f"header {name}: the value {value!r} holds CR, LF or NUL")
         lines.append(f"{name}: {value}\r\n")
     lines.append("\r\n")
@@ -63,6 +69,13 @@ def with_vary(headers: Iterable[tuple[str, str]], *names: str) -> list[tuple[str
 
 def parse_query(qs: str) -> dict[str, str]:
     """Return the parameters of a WSGI query string: the last of several wins, blank ones are kept, bad UTF-8 is replaced."""
+    if qs.isascii() and "%" not in qs and "+" not in qs:
+        found: dict[str, str] = {}
+        for part in qs.split("&"):
+            if part:
+                name, _, value = part.partition("=")
+                found[name] = value
+        return found
     # WSGI hands bytes over as Latin-1; raw UTF-8 in it, which browsers escape and others do not, is meant as UTF-8
     raw = qs.encode("latin-1", "replace").decode("utf-8", "replace")
     return dict(parse_qsl(raw, keep_blank_values=True))
@@ -73,6 +86,13 @@ def accepts_encoding(accept_encoding: str) -> str | None:
 
     gzip wins a tie. What cannot be understood is taken as not said.
     """
+    if not accept_encoding:
+        return None
+    return _best_encoding(accept_encoding) if len(accept_encoding) < 100 else _best_encoding.__wrapped__(accept_encoding)
+
+
+@lru_cache(maxsize=64)
+def _best_encoding(accept_encoding: str) -> str | None:
     qualities: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         name, _, parameters = item.partition(";")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
-from ..drivers.base import Timer
 from ..drivers.strand import Strand, Task
 from ..engine.connection import Connection
 from ..engine.state import WhenFull
@@ -62,7 +61,6 @@ class Demux:
         "_places",
         "_site",
         "_size",
-        "_timer",
     )
 
     def __init__(self, site: Site, places: Places, connection: Connection) -> None:
@@ -76,8 +74,7 @@ class Demux:
         self._others: dict[str, Socket] | None = None
         self._asked: dict[str, list[tuple[Event, int]]] | None = None
         self._size = 0          # of a packet that waits for attachments
-        self._timer: Timer | None = None
-        self._start_timer()
+        site.newcomers.add(self._on_connect_timeout)
 
     # -- from the engine ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +155,9 @@ class Demux:
 
     def closed(self, reason: str, description: object) -> None:
         """The connection is gone: so are its sockets."""
-        self._end_timer(is_closed=True)
+        with self._connection.lock:
+            self._is_closed = True
+        self._is_awaited_no_more()
         for name in list(self._asked or ()):
             self._withdraw(name)
         for socket in self.sockets():
@@ -362,28 +361,18 @@ class Demux:
     # -- connect_timeout ---------------------------------------------------------------------------------------------------
 
     def _on_connect_timeout(self) -> None:
-        if self.sockets():
-            # its middleware is still at work, and has a time-out of its own
-            self._start_timer()
-        else:
+        if not self.sockets():
             self._connection.close()
+            return
+        # its middleware is still at work, and has a time-out of its own
+        self._site.newcomers.add(self._on_connect_timeout)
+        if self._is_joined:         # it was joined, or closed, meanwhile
+            self._site.newcomers.remove(self._on_connect_timeout)
 
-    def _start_timer(self) -> None:
-        timer = self._site.driver.later(self._site.connect_timeout, self._on_connect_timeout)
-        with self._connection.lock:
-            is_wanted = not self._is_joined and not self._is_closed
-            if is_wanted:
-                self._timer = timer
-        if not is_wanted:           # it was joined, or closed, while the timer was made
-            timer.cancel()
-
-    def _end_timer(self, is_closed: bool) -> None:
-        with self._connection.lock:
+    def _is_awaited_no_more(self) -> None:
+        if not self._is_joined:
             self._is_joined = True
-            self._is_closed = self._is_closed or is_closed
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+            self._site.newcomers.remove(self._on_connect_timeout)
 
     # -- for its sockets: any thread -----------------------------------------------------------------------------------------
 
@@ -404,7 +393,7 @@ class Demux:
 
     def joined(self) -> None:
         """This client is connected to a namespace."""
-        self._end_timer(is_closed=False)
+        self._is_awaited_no_more()
 
 
 def _ask(demux: Demux, packet: Packet) -> None:

@@ -15,6 +15,7 @@ from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
 from ..protocol.socketio.parser import JsonParser
 from .aside import Aside
+from .newcomers import Newcomers
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -82,6 +83,7 @@ class Site:
         self.driver: Driver
         self.lock: Lock
         self.aside: Aside
+        self.newcomers: Newcomers
         self.cluster: Cluster | None = None
         self.is_started = False
         self.error_listeners: list[Callable[..., Any]] = []
@@ -94,6 +96,7 @@ class Site:
         self.driver = driver
         self.lock = driver.lock()
         self.aside = Aside(driver.lock())
+        self.newcomers = Newcomers(driver, self.connect_timeout)
         self.is_started = True
 
     def reset(self) -> None:

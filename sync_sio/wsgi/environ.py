@@ -8,7 +8,7 @@ import os
 import sys
 import zlib
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import quote
@@ -41,17 +41,21 @@ class Request:
         """Below where the application is mounted; not escaped, Latin-1 as everything in WSGI."""
         self.query_string: str = environ.get("QUERY_STRING", "")
         self._trusted_proxies = trusted_proxies
+        self._query: dict[str, str] | None = None
+        self._route: tuple[str, int] | None = None
 
     def header(self, name: str) -> str | None:
         """Return a header's value, several lines joined as the web server does it; None: it was not sent."""
-        key = name.upper().replace("-", "_")
-        value = self.environ.get(key if key in _WITHOUT_PREFIX else f"HTTP_{key}")
+        value = self.environ.get(_key(name))
         return None if value is None else str(value)
 
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
-        """The query's parameters: the last of several wins, blank ones are kept."""
-        return parse_query(self.query_string)
+        """The query's parameters: the last of several wins, blank ones are kept. The same dict each time."""
+        query = self._query
+        if query is None:
+            query = self._query = parse_query(self.query_string)
+        return query
 
     @property
     def origin(self) -> str | None:
@@ -79,11 +83,13 @@ class Request:
     @property
     def remote_address(self) -> str:
         """The client's address: the nearest one that is not a trusted proxy. `""` on a Unix socket."""
-        return self._route[0]
+        return self._way()[0]
 
     @property
     def stated_scheme(self) -> str | None:
         """The scheme that a trusted proxy states; None: nobody whom we believe has said it."""
+        if not self._trusted_proxies:
+            return None
         return _SCHEMES.get((self._forwarded("X-Forwarded-Proto") or "").lower())
 
     @property
@@ -101,12 +107,15 @@ class Request:
         is_usual = port == {"http": "80", "https": "443"}.get(self.scheme)
         return name if is_usual or not port else f"{name}:{port}"
 
-    @cached_property
-    def _route(self) -> tuple[str, int]:
-        """The client's address, and how many trusted proxies the request came through."""
-        address: str = self.environ.get("REMOTE_ADDR") or ""
-        if not self._trusted_proxies:
-            return address, 0
+    def _way(self) -> tuple[str, int]:
+        """Return the client's address, and how many trusted proxies the request came through."""
+        route = self._route
+        if route is None:
+            address: str = self.environ.get("REMOTE_ADDR") or ""
+            route = self._route = self._traced(address) if self._trusted_proxies else (address, 0)
+        return route
+
+    def _traced(self, address: str) -> tuple[str, int]:
         trusted = tuple(self._trusted_proxies)
         hops = [hop.strip() for hop in (self.header("X-Forwarded-For") or "").split(",")]
         proxies = 0
@@ -120,7 +129,7 @@ class Request:
         return address, proxies
 
     def _forwarded(self, name: str) -> str | None:
-        proxies = self._route[1]
+        proxies = self._way()[1]
         value = self.header(name) if proxies else None
         if not value:
             return None
@@ -179,6 +188,13 @@ class Request:
 
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+
+
+@lru_cache(maxsize=64)
+def _key(name: str) -> str:
+    """Return the CGI name of a header, which the program names, not a client."""
+    key = name.upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
 
 
 @lru_cache(maxsize=64)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from ..errors import ProtocolError
@@ -29,10 +28,25 @@ MAX_TRAILERS: Final = 8 * 1024
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE: Final = re.compile(rf"({_TOKEN}) ([\x21-\x22\x24-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)")
 _HEADER: Final = re.compile(rf"({_TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
-_BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _FIRST_BYTE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?")
 _ABSOLUTE: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+_USUAL: Final = """Accept Accept-Encoding Accept-Language Access-Control-Request-Headers Access-Control-Request-Method Authorization
+    Cache-Control Connection Content-Length Content-Type Cookie DNT Expect Forwarded Host If-Modified-Since If-None-Match Keep-Alive Origin
+    Pragma Priority Range Referer Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-GPC Sec-WebSocket-Extensions Sec-WebSocket-Key
+    Sec-WebSocket-Protocol Sec-WebSocket-Version TE Transfer-Encoding Upgrade Upgrade-Insecure-Requests User-Agent Via X-Forwarded-For
+    X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Real-IP X-Requested-With"""
+_WITHOUT_PREFIX: Final = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+def _key(name: str) -> str:
+    """Return the CGI name of a header."""
+    key = name.upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
+
+
+_KEYS: Final = {spelling: _key(name) for name in _USUAL.split() for spelling in (name, name.lower(), name.title())}
+"""Those of headers that nearly all requests are made of, in the spellings that clients use: these names need no check."""
 
 
 class BadRequest(ProtocolError):
@@ -47,8 +61,7 @@ class BadRequest(ProtocolError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request without its body.
 
     Attributes:
@@ -69,14 +82,15 @@ class Head:
 
     def environ(self) -> Environ:
         """Return the WSGI variables that the head determines."""
-        path, _, query = _ABSOLUTE.sub("", self.target, count=1).partition("?")
+        target = self.target
+        path, _, query = (target if target[0] == "/" else _ABSOLUTE.sub("", target, count=1)).partition("?")
         return {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
+            "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path,
             "QUERY_STRING": query,
             "REQUEST_URI": self.target,
-            "SERVER_PROTOCOL": "HTTP/{}.{}".format(*self.version),
+            "SERVER_PROTOCOL": "HTTP/1.1" if self.version == (1, 1) else "HTTP/{}.{}".format(*self.version),
             **self.headers,
         }
 
@@ -93,7 +107,8 @@ def find_head(data: bytes | bytearray) -> int:
     end = 0 if end == 3 else end
     if (end or len(data)) > MAX_HEAD:
         raise BadRequest(431, f"the request's head is over the limit of {MAX_HEAD} bytes")
-    if _BARE_LINE_FEED.search(data, 0, end or len(data)):
+    stop = end or len(data)
+    if data.count(b"\n", 0, stop) != data.count(b"\r\n", 0, stop):
         raise BadRequest(400, "lines end with CR LF in HTTP/1.1")
     return end
 
@@ -120,16 +135,12 @@ def parse_head(data: bytes) -> Head:
     expected = headers.get("HTTP_EXPECT", "").lower()
     if expected not in ("", "100-continue"):
         raise BadRequest(417, "only 100-continue can be expected")
-    wishes = [wish.strip().lower() for wish in headers.get("HTTP_CONNECTION", "").split(",")]
-    return Head(
-        method,
-        target,
-        version,
-        headers,
-        _length(headers, version),
-        "close" not in wishes and (version >= (1, 1) or "keep-alive" in wishes),
-        expected != "" and version >= (1, 1),
-    )
+    keeps_alive = version >= (1, 1)
+    connection = headers.get("HTTP_CONNECTION")
+    if connection is not None:
+        wishes = [wish.strip() for wish in connection.lower().split(",")]
+        keeps_alive = "close" not in wishes and (keeps_alive or "keep-alive" in wishes)
+    return Head(method, target, version, headers, _length(headers, version), keeps_alive, expected != "" and version >= (1, 1))
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -137,18 +148,22 @@ def _headers(lines: list[str]) -> dict[str, str]:
         raise BadRequest(431, f"over {MAX_HEADERS} headers")
     headers: dict[str, str] = {}
     for line in lines:
-        matched = _HEADER.fullmatch(line)
-        if matched is None:
-            raise BadRequest(400, "a header line is not NAME: VALUE")
-        name, value = matched[1], matched[2]
-        if "_" in name:
-            continue  # in the environ it could not be told from the one with a dash, which a proxy may have set
-        name = name.upper().replace("-", "_")
-        key = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+        name, _, value = line.partition(":")
+        key = _KEYS.get(name)
+        if key is not None and value.isprintable():
+            value = value.strip(" ")
+        else:
+            matched = _HEADER.fullmatch(line)
+            if matched is None:
+                raise BadRequest(400, "a header line is not NAME: VALUE")
+            name, value = matched[1], matched[2]
+            if "_" in name:
+                continue  # in the environ it could not be told from the one with a dash, which a proxy may have set
+            key = _key(name)
         if key not in headers:
             headers[key] = value
         elif key in ("HTTP_HOST", "CONTENT_LENGTH", "CONTENT_TYPE"):
-            raise BadRequest(400, f"more than one {matched[1]} header")
+            raise BadRequest(400, f"more than one {name} header")
         else:
             headers[key] += ("; " if key == "HTTP_COOKIE" else ", ") + value
     return headers

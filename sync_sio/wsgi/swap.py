@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 from ..drivers.base import Stream
 from ..drivers.streams import PlainStream, TlsStream
@@ -34,7 +34,6 @@ ReadAhead = Callable[[], bytes]
 RECEIVE: Final = 65536
 
 
-@runtime_checkable
 class GivesAway(Protocol):
     """A connection of a server that needs no sink, as it lets go."""
 
@@ -45,7 +44,7 @@ class GivesAway(Protocol):
 
 def why_not(sock: object) -> str | None:
     """Tell why a connection cannot be swapped; None when it can. `sock`: what the server has, an object or a number."""
-    if isinstance(sock, int | GivesAway):
+    if isinstance(sock, int) or hasattr(sock, "give_away"):
         return None
     if not isinstance(sock, socket.socket) and not _is_gevents(sock):
         return f"its socket is of a kind that cannot be taken over, {type(sock).__module__}.{type(sock).__name__}"
@@ -65,7 +64,7 @@ def swap(sock: Any, read_ahead: ReadAhead, is_talkative: bool = False) -> tuple[
     Raises:
         OSError: no descriptors are left. Nothing has changed then.
     """
-    if isinstance(sock, GivesAway):
+    if hasattr(sock, "give_away"):
         leftover = read_ahead()
         return _stream_of(sock.give_away()), leftover
     if isinstance(sock, int):

@@ -94,6 +94,8 @@ def hurry(environ: Environ) -> None:
     """Have what the server writes go out at once: some leave Nagle's algorithm on, and then a poll's answer, which they write in two
     pieces, waits 40 ms for the client's acknowledgement. Where the socket cannot be found, nothing happens.
     """
+    if EMBEDDED in environ:
+        return
     with suppress(CannotTake, AttributeError, OSError):
         _find(environ).socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -62,7 +62,7 @@ def response_head(environ: Environ, headers: Iterable[tuple[str, str]] = ()) -> 
 
 
 def _has_token(header: object, token: str) -> bool:
-    return any(part.strip().lower() == token for part in str(header or "").split(","))
+    return header == token or any(part.strip().lower() == token for part in str(header or "").split(","))
 
 
 def _is_key(key: str) -> bool:
