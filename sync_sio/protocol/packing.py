@@ -44,19 +44,19 @@ def unpack(data: bytes, start: int = 0) -> tuple[list[Any], int | None] | None:
 
     None: it is anything else, or is wrong, and a decoder must say how.
     """
-    if len(data) == start or data[start] != _EVENT:
-        return None
-    start += 1
-    at = data.find(b"[", start, start + MAX_ID_DIGITS + 1)
-    number = None
-    if at != start:
-        digits = data[start:at]
-        if at < 0 or not digits.isdigit():
-            return None
-        number = int(digits)
     try:
+        if data[start] != _EVENT:
+            return None
+        start += 1
+        at = data.find(b"[", start, start + MAX_ID_DIGITS + 1)
+        number = None
+        if at != start:
+            digits = data[start:at]
+            if at < 0 or not digits.isdigit():
+                return None
+            number = int(digits)
         value = loads(data[at:])
-    except ValueError:
+    except (ValueError, IndexError):
         return None
     if value and type(value[0]) is str and value[0] not in RESERVED_EVENTS:
         return value, number
