@@ -65,7 +65,7 @@ def is_served_by_gevent(environ: Environ) -> bool:
     local = sys.modules.get("gevent._hub_local")
     if local is None or local.get_hub_if_exists() is None:
         return False
-    if str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent/"):
+    if str(environ.get("SERVER_SOFTWARE", "")).startswith(("gevent/", "sync_sio (gevent)")):
         return True
     server_made: tuple[Any, ...] = (environ.get("wsgi.input"), environ.get("gunicorn.socket"), environ.get("werkzeug.socket"))
     return any(type(thing).__module__.split(".", 1)[0] == "gevent" for thing in server_made)

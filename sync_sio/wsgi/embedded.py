@@ -1,11 +1,12 @@
 """A web server for one application: behind `io.listen()` and `io.start()`, so that a small project needs no other.
 
-On threads it is our own, standard library only: a thread per TCP connection until the connection is taken over or ends. On
-gevent it is gevent's pywsgi. Its connections can be taken over like any other server's.
+Our own, with the standard library's means: a thread per TCP connection until the connection is taken over or ends, or a greenlet
+on gevent's hub. (gevent's pywsgi costs twice as much for each request.)
 """
 
 from __future__ import annotations
 
+import _socket
 import errno
 import logging
 import selectors
@@ -20,7 +21,7 @@ from typing import Any, Final, Literal, Protocol
 
 from ..drivers.locks import get_ident
 from ..types import Environ, WSGIApp
-from .serving import HEAD_TIMEOUT, HttpConnection
+from .serving import HttpConnection
 
 __all__ = ["EmbeddedServer"]
 
@@ -29,6 +30,7 @@ logger = logging.getLogger("sync_sio.wsgi")
 BACKLOG: Final = 2048
 STOP_TIMEOUT: Final = 0.6
 """Seconds that requests in progress get when the server stops."""
+DISCARD: Final = 64 * 1024
 PAUSE: Final = 0.05
 """Seconds until connections are accepted again when no descriptor or thread could be had."""
 
@@ -141,6 +143,35 @@ def _family(host: str) -> socket.AddressFamily:
 # --- threads
 
 
+def _base_environ(host: str, port: int, is_tls: bool, is_threaded: bool) -> Environ:
+    """Return what is the same for every request."""
+    return {
+        "SERVER_NAME": host or "127.0.0.1",
+        "SERVER_PORT": str(port),
+        "SERVER_SOFTWARE": "sync_sio" if is_threaded else "sync_sio (gevent)",
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https" if is_tls else "http",
+        "wsgi.input_terminated": True,
+        "wsgi.multithread": is_threaded,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+
+
+def _end_all(connections: set[HttpConnection], sleep: Callable[[float], object]) -> None:
+    """Let requests in progress end, and end what is left then."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    for connection in list(connections):
+        connection.is_ending = True
+        if connection.is_idle:
+            connection.abort()
+    while connections and time.monotonic() < deadline:
+        sleep(0.01)
+    for connection in list(connections):
+        connection.abort()
+
+
 class _Threads:
     """Accepts on one thread, serves each connection on a thread of its own. All are daemons."""
 
@@ -164,18 +195,7 @@ class _Threads:
         self._listener = listener
         self._bell = socket.socketpair()
         bound = int(listener.getsockname()[1])
-        self._environ = {
-            "SERVER_NAME": host or "127.0.0.1",
-            "SERVER_PORT": str(bound),
-            "SERVER_SOFTWARE": "sync_sio",
-            "GATEWAY_INTERFACE": "CGI/1.1",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https" if self._tls else "http",
-            "wsgi.input_terminated": True,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
+        self._environ = _base_environ(host, bound, self._tls is not None, is_threaded=True)
         self._acceptor = threading.Thread(target=self._accept_all, name="sync_sio-accept", daemon=True)
         self._acceptor.start()
         return bound
@@ -196,15 +216,7 @@ class _Threads:
                 self._bell[1].send(b"x")
         if self._acceptor is not None and self._acceptor is not threading.current_thread():
             self._acceptor.join(STOP_TIMEOUT)
-        deadline = time.monotonic() + STOP_TIMEOUT
-        for connection in list(self._connections):
-            connection.is_ending = True
-            if connection.is_idle:
-                connection.abort()
-        while self._connections and time.monotonic() < deadline:
-            time.sleep(0.01)
-        for connection in list(self._connections):
-            connection.abort()
+        _end_all(self._connections, time.sleep)
         end = self._end
         if end is not None:
             with suppress(OSError):  # it is full of signals, or nobody waits any more
@@ -272,7 +284,7 @@ def _signals_to(end: socket.socket) -> Iterator[None]:
 
 
 class _Gevent:
-    """gevent's pywsgi on the hub of the thread that starts it."""
+    """A greenlet for each connection, on the hub of the thread that starts it."""
 
     def __init__(self, app: WSGIApp, files: _Files | None) -> None:
         import gevent.ssl
@@ -283,19 +295,29 @@ class _Gevent:
         self._server: Any = None
         self._thread = 0
         self._loop: Any = None
+        self._connections: set[HttpConnection] = set()
         self._end = Event()
 
     def start(self, host: str, port: int, backlog: int) -> int:
         import gevent
-        from gevent.pywsgi import LoggingLogAdapter
+        from gevent.server import StreamServer
 
         self._thread, self._loop = get_ident(), gevent.get_hub().loop
-        options = {} if self._tls is None else {"ssl_context": self._tls}
-        # what it logs are clients that send garbage
-        log = LoggingLogAdapter(logger, logging.DEBUG)
-        self._server = _pywsgi_server()((host, port), self._app, backlog=backlog, log=None, error_log=log, **options)
-        self._server.start()
-        return int(self._server.server_port)
+        server = StreamServer((host, port), self._serve, backlog=backlog)
+        server.start()
+        self._server = server
+        bound = int(server.server_port or 0)
+        self._environ = _base_environ(host, bound, self._tls is not None, is_threaded=False)
+        self._make = _gevent_connection()
+        return bound
+
+    def _serve(self, sock: Any, address: tuple[Any, ...]) -> None:
+        connection = self._make(sock, address, self._app, self._environ, self._tls)
+        self._connections.add(connection)
+        try:
+            connection.serve()
+        finally:
+            self._connections.discard(connection)
 
     @contextmanager
     def ending(self, on_signals: bool) -> Iterator[Callable[[], object]]:
@@ -320,36 +342,26 @@ class _Gevent:
             self._loop.run_callback_threadsafe(gevent.spawn, self._stop)
 
     def _stop(self) -> None:
+        import gevent
+
         server, self._server = self._server, None
         if server is not None:
-            server.stop(timeout=STOP_TIMEOUT)
+            server.stop()
+            _end_all(self._connections, gevent.sleep)
         self._end.set()
 
 
-def _pywsgi_server() -> Callable[..., Any]:
-    import gevent
-    from gevent import pywsgi
+def _gevent_connection() -> type[HttpConnection]:
+    from gevent import socket as gevents
 
-    class Server(pywsgi.WSGIServer):
-        """With TCP_NODELAY, and without tracebacks for TLS handshakes that fail: somebody knocked and went, or spoke plain HTTP."""
+    class GeventConnection(HttpConnection):
+        """gevent's sockets are no subclass of the standard library's: what is done past their methods is done to the one inside."""
 
-        def handle(self, sock: Any, address: Any) -> None:
-            # pywsgi sends head and body apart: without this, each answer on a kept connection waits 40 ms for an acknowledgement
-            with suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            super().handle(sock, address)
+        def _shut(self, sock: Any, how: int) -> None:
+            _socket.socket.shutdown(sock._sock, how)
 
-        def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
-            wrap: Any = vars(self)["wrap_socket"]
-            try:
-                with gevent.Timeout(HEAD_TIMEOUT, TimeoutError):
-                    tls = wrap(client_socket, **(self.ssl_args or {}))
-            except OSError:
-                client_socket.close()
-                return
-            try:
-                self.handle(tls, address)
-            finally:
-                tls.close()
+        def _listen(self, sock: Any, timeout: float) -> bytes:
+            gevents.wait_read(sock.fileno(), timeout, TimeoutError())
+            return _socket.socket.recv(sock._sock, DISCARD)
 
-    return Server
+    return GeventConnection

@@ -1,4 +1,4 @@
-"""One client of our own threaded server: its requests, one after the other, on the thread that was made for it."""
+"""One client of our own server: its requests, one after the other, on the thread or greenlet that was made for it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class HttpConnection:
         sock = self._sock
         if sock is not None:
             with suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                self._shut(sock, socket.SHUT_RDWR)
 
     def give_away(self) -> socket.socket:
         """Return the socket, which is no longer ours. What was read behind the request is had with `read_ahead` before."""
@@ -233,11 +233,19 @@ class HttpConnection:
             return
         deadline = time.monotonic() + LINGER_TIMEOUT
         with suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_WR)
+            self._shut(sock, socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
-                socket.socket.settimeout(sock, left)
-                if not socket.socket.recv(sock, RECEIVE):
+                if not self._listen(sock, left):
                     return
+
+    def _shut(self, sock: socket.socket, how: int) -> None:
+        """End the connection below TLS, whose state belongs to the thread that serves."""
+        socket.socket.shutdown(sock, how)
+
+    def _listen(self, sock: socket.socket, timeout: float) -> bytes:
+        """Receive below TLS. Raises OSError after so many seconds."""
+        socket.socket.settimeout(sock, timeout)
+        return socket.socket.recv(sock, RECEIVE)
 
 
 def _nothing() -> None: ...

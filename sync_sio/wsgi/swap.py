@@ -79,7 +79,25 @@ def swap(sock: Any, read_ahead: ReadAhead, is_talkative: bool = False) -> tuple[
 def _stream_of(sock: socket.socket) -> Stream:
     if isinstance(sock, ssl.SSLSocket):
         return TlsStream(sock._sslobj, sock)  # type: ignore[attr-defined]
+    if _is_gevents(sock):
+        return _stream_of_gevent(sock)
     return PlainStream(_socket.socket(fileno=sock.detach()))
+
+
+def _stream_of_gevent(sock: Any) -> Stream:
+    _end_watchers(sock)
+    sslobj = getattr(sock, "_sslobj", None)
+    if sslobj is None:
+        return PlainStream(_socket.socket(fileno=sock._sock.detach()))
+    return TlsStream(sslobj, sock._sock)
+
+
+def _end_watchers(sock: Any) -> None:
+    """Have gevent look at a socket no more."""
+    for watcher in (sock._read_event, sock._write_event):
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
 
 
 def _swap_number(number: int, owner: object, read_ahead: ReadAhead, is_talkative: bool) -> tuple[Stream, bytes]:
@@ -106,10 +124,7 @@ def _swap_gevent(sock: Any, read_ahead: ReadAhead, is_talkative: bool) -> tuple[
     with _sink(sock, is_talkative) as sink:
         leftover = read_ahead()
         raw, sslobj = sock._sock, getattr(sock, "_sslobj", None)
-        for watcher in (sock._read_event, sock._write_event):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
+        _end_watchers(sock)
         timeout, io_refs = sock.timeout, sock._io_refs
         gevents_socket.__init__(sock, sink.family, sink.type, sink.proto, fileno=sink.detach())
         sock.timeout, sock._io_refs = timeout, io_refs
