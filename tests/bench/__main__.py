@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, strftime
 
@@ -61,18 +61,26 @@ def main(command_line: Sequence[str]) -> int:
     except (tools.MissingTool, subprocess.CalledProcessError) as problem:
         print(problem, file=sys.stderr)
         return 1
-    present = without_missing({name: kind for name, kind in servers.items() if any(name in each.servers for each in workloads)})
-    warnings = []
+    measure(wishes, workloads, servers)
+    return 0
+
+
+def measure(wishes: argparse.Namespace, workloads: Sequence[Workload], servers: Mapping[str, Kind]) -> None:
+    """Run what was wished for, with those servers that can be had, and write the page."""
+    used = {name: kind for name, kind in servers.items() if any(name in each.servers for each in workloads)}
+    missing = {name: why for name, kind in used.items() if (why := kind.missing()) is not None}
+    present = {name: kind for name, kind in used.items() if name not in missing}
+    warnings = [f"{used[name].title} was left out: {why}" for name, why in missing.items()]
+    runs = wishes.runs
     if wishes.quick:
-        workloads = [workload.quick() for workload in workloads]
-        warnings = ["all was done in little and in short, so these figures mean nothing"]
+        workloads, runs = [workload.quick() for workload in workloads], 1
+        warnings.append("all was done in little and in short, so these figures mean nothing")
     file = wishes.results or BUILD / strftime("%Y%m%d-%H%M%S.jsonl")
     began = monotonic()
-    found = run_all(workloads, present, 1 if wishes.quick else wishes.runs, file, warnings)
+    found = run_all(workloads, present, runs, file, warnings)
     print(f"[bench] {monotonic() - began:.0f} s; each run is in {file}", file=sys.stderr)
-    is_whole = not (wishes.workloads or wishes.servers or wishes.quick or wishes.also) and len(present) == len(known)
+    is_whole = not (wishes.workloads or wishes.servers or wishes.quick or wishes.also or missing)
     page.write(found, wishes.into or (tools.ROOT / "docs" if is_whole else BUILD))
-    return 0
 
 
 def others(wishes: Sequence[str]) -> dict[str, Kind]:
@@ -102,18 +110,6 @@ def chosen_servers(names: str | None, known: dict[str, Kind]) -> dict[str, Kind]
         if name not in known:
             raise ValueError(f"there is no server {name!r}: there are {' '.join(known)}")
     return {name: known[name] for name in wanted}
-
-
-def without_missing(servers: dict[str, Kind]) -> dict[str, Kind]:
-    """Leave out what cannot be had here, and say so: this is no test, others are measured all the same."""
-    present = {}
-    for name, kind in servers.items():
-        why = kind.missing()
-        if why is None:
-            present[name] = kind
-        else:
-            print(f"[bench] without {kind.title}: {why}", file=sys.stderr, flush=True)
-    return present
 
 
 def show(known: dict[str, Kind]) -> None:

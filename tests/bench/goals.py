@@ -32,6 +32,7 @@ FLAT = 1.3
 ROOM_FLAT = 1.15
 """Below this, two figures of one run do not differ."""
 SLOW_SHARE = 0.9
+UNKNOWN = "not measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Goal:
 
 
 def goals(results: Results) -> list[Goal]:
-    """Return every goal, in the order of the table."""
+    """Return every goal, in the order of the table; of a part of the workloads, those that were measured."""
     found: list[Goal] = []
     for workload, gevent, threads, node in RATES:
         for server, factor in (("threads", threads), ("gevent", gevent)):
@@ -66,7 +67,9 @@ def goals(results: Results) -> list[Goal]:
             found.append(faster(results, workload, server, "node", node))
     for part in (memory, idle_cpu, blocking, busy, latency, flat, slow_consumers):
         found.extend(part(results))
-    return found
+    if set(results.workloads()) == set(BY_NAME):
+        return found
+    return [goal for goal in found if goal.note != UNKNOWN]
 
 
 def judged(
@@ -74,7 +77,7 @@ def judged(
 ) -> Goal:
     """Return the goal with what `judge` says of the figures: measured, met, note; or, if one is missing, that it was not measured."""
     if any(figure is None for figure in figures):
-        return Goal(what, server, against, wanted, "–", None, "not measured")
+        return Goal(what, server, against, wanted, "–", None, UNKNOWN)
     return Goal(what, server, against, wanted, *judge(*figures))
 
 

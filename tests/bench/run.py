@@ -14,7 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from time import strftime
+from time import monotonic, strftime
 from typing import Any
 
 from tests import tools
@@ -45,7 +45,9 @@ def run_all(workloads: Sequence[Workload], kinds: Mapping[str, Kind], runs: int,
             for server in workload.servers:
                 if server not in kinds:
                     continue
+                began = monotonic()
                 row = Row(workload.name, server, number, run_one(workload.of(server), kinds[server], where))
+                row.report["took"] = round(monotonic() - began, 2)
                 found.rows.append(row)
                 results.write(results.as_line(row), file)
                 tell(row, f"{number + 1}/{workload.runs or runs}", workload.unit)
@@ -64,7 +66,7 @@ def run_one(workload: Workload, kind: Kind, where: Cores) -> dict[str, Any]:
             elif "BENCH_COUNTING" in workload.environ:
                 report["counted"] = counted(server.port)
                 report["warnings"] = log.read_text(errors="replace").count("max_buffered_bytes")
-    except RuntimeError as problem:
+    except (RuntimeError, OSError) as problem:
         return {"error": str(problem)}
     return report
 
@@ -113,7 +115,10 @@ def machine_of(where: Cores, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=tools.ROOT, capture_output=True, text=True)
+    try:
+        said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=tools.ROOT, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return "unknown"
     return said.stdout.strip() or "unknown"
 
 
