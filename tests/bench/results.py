@@ -11,6 +11,8 @@ from typing import Any
 
 LIMIT_OF_LOAD = 0.9
 """With more of its core in use, the load generator may be what was measured."""
+LIMIT_OF_OTHERS = 0.15
+"""With more of a core used by processes that have nothing to do with it, a run was disturbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Results:
 
     def has_load_as_limit(self, workload: str, server: str) -> bool:
         return (self.median(workload, server, "load_cpu") or 0) > LIMIT_OF_LOAD
+
+    def disturbed(self) -> int:
+        """Return how many runs were."""
+        return sum(row.report.get("others_cpu", 0) > LIMIT_OF_OTHERS for row in self.rows)
 
     def workloads(self) -> Iterator[str]:
         yield from dict.fromkeys(row.workload for row in self.rows)

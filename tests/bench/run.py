@@ -21,7 +21,7 @@ from tests import tools
 
 from . import generator, peers, results
 from .cores import Cores, cores
-from .results import Results, Row
+from .results import LIMIT_OF_OTHERS, Results, Row
 from .servers import HOST, Kind, running
 from .workloads import Workload
 
@@ -87,6 +87,7 @@ def tell(row: Row, number: str, unit: str) -> None:
         said = f"{last['kb_per_client']:>11,.1f} KiB each, {last['clients']:,} clients"
     else:
         said = f"{report['rate']:>11,.0f} {unit:13} {report['cpu_us']:9.1f} µs each   load {report['load_cpu']:4.0%}"
+        said += f"   others {report['others_cpu']:.0%}" * (report["others_cpu"] > LIMIT_OF_OTHERS)
     print(f"[bench {number}] {row.workload:9} {row.server:17} {said}", file=sys.stderr, flush=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .goals import Goal
-from .results import Results
+from .goals import Goal, percent
+from .results import LIMIT_OF_OTHERS, Results
 from .workloads import ALL, OURS
 
 LIMITED = "†"
@@ -26,8 +26,14 @@ def machine(results: Results) -> str:
     runs = max((len(results.of(row.workload, row.server)) for row in results.rows), default=0)
     where = f"{told['processor']}, {told['cores']} cores, {told['system']}"
     versions = ", ".join(f"{name} {version.removeprefix('v')}" for name, version in told["versions"].items())
-    warnings = " ".join(f"**Mind:** {warning}." for warning in told["warnings"])
-    return f"Medians of {runs} run{'s' * (runs != 1)}, {told['date']}, commit {told['commit']}: {where}; {versions}. {warnings}".rstrip()
+    warnings = list(told["warnings"])
+    if results.disturbed():
+        warnings.append(
+            f"in {results.disturbed()} of {len(results.rows)} runs other processes used over {percent(LIMIT_OF_OTHERS)} of a core: "
+            "rates are too low there, and CPU is the figure to look at"
+        )
+    minded = " ".join(f"**Mind:** {warning}." for warning in warnings)
+    return f"Medians of {runs} run{'s' * (runs != 1)}, {told['date']}, commit {told['commit']}: {where}; {versions}. {minded}".rstrip()
 
 
 def goals(found: Sequence[Goal]) -> str:

@@ -45,6 +45,11 @@ def test_a_load_that_was_the_limit_is_said() -> None:
     assert "1,000†" in table.details(found)
 
 
+def test_a_busy_machine_is_said() -> None:
+    found = results(("echo1", "threads", report(others_cpu=0.3)), ("echo1", "node", report(others_cpu=0.1)))
+    assert "in 1 of 2 runs other processes used over 15 % of a core" in table.machine(found)
+
+
 def test_a_run_that_failed_is_in_the_table_and_not_in_the_goals() -> None:
     found = results(("echo1", "threads", report()), ("echo1", "node", {"error": "it did not | start"}))
     assert "node failed: it did not | start" in table.details(found)

@@ -50,7 +50,7 @@ void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)
 struct histogram;
 extern struct histogram *latencies, *lateness;
 
-struct usage { uint64_t at; double server, own; };      /* ns; CPU seconds */
+struct usage { uint64_t at; double server, own, all; };     /* ns; CPU seconds */
 struct memory { long rss_kb, peak_kb, threads; };
 
 uint64_t now_ns(void);

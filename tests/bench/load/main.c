@@ -107,13 +107,15 @@ static void report_usage(void)
     struct usage last = usage_now();
     struct memory memory = memory_now();
     double seconds = (double)(last.at - first.at) / 1e9, count = (double)(done() - done_before);
+    double server = last.server - first.server, own = last.own - first.own, others = last.all - first.all - server - own;
     is_measuring = false;
     report_number("seconds", seconds);
     report_number("done", count);
     report_number("rate", count / seconds);
-    report_number("cpu_us", count ? (last.server - first.server) * 1e6 / count : 0);
-    report_number("server_cpu", (last.server - first.server) / seconds);
-    report_number("load_cpu", (last.own - first.own) / seconds);
+    report_number("cpu_us", count ? server * 1e6 / count : 0);
+    report_number("server_cpu", server / seconds);
+    report_number("load_cpu", own / seconds);
+    report_number("others_cpu", others > 0 ? others / seconds : 0);
     report_number("p50_us", percentile(latencies, 0.5) / 1e3);
     report_number("p99_us", percentile(latencies, 0.99) / 1e3);
     report_number("p999_us", percentile(latencies, 0.999) / 1e3);

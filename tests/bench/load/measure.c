@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t now_ns(void)
 {
@@ -79,9 +80,20 @@ static double seconds_on(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Of all processes and of the kernel, on all cores, and what the machine beneath took away. */
+static double seconds_of_all(void)
+{
+    unsigned long long user = 0, nice = 0, system = 0, idle, wait, irq = 0, soft_irq = 0, stolen = 0;
+    FILE *file = fopen("/proc/stat", "r");
+    if (!file) return 0;
+    int found = fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait, &irq, &soft_irq, &stolen);
+    fclose(file);
+    return found == 8 ? (double)(user + nice + system + irq + soft_irq + stolen) / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
 struct usage usage_now(void)
 {
-    struct usage u = {.at = now_ns(), .own = seconds_on(CLOCK_PROCESS_CPUTIME_ID)};
+    struct usage u = {.at = now_ns(), .own = seconds_on(CLOCK_PROCESS_CPUTIME_ID), .all = seconds_of_all()};
     for (int i = 0; i < pid_count; i++) u.server += seconds_on(pid_clocks[i]);
     return u;
 }
