@@ -133,8 +133,13 @@ def test_clients_that_never_read_are_closed_and_the_others_hear_all(start: Any, 
 
 
 def test_a_wrong_answer_is_an_error(server: Running) -> None:
-    report, _ = load(server, kind="echo", clients=2, events="bcast")
-    assert report["errors"] > 0
+    report, _ = load(server, kind="echo", clients=2, events="wrong")
+    assert report["errors"] == report["answered"] > 0
+
+
+def test_an_attachment_that_does_not_come_back_is_an_error(server: Running) -> None:
+    report, _ = load(server, kind="binary", clients=1, events="bcast")
+    assert report["errors"] > report["answered"] > 0  # what is broadcast to it is none of its answers either
 
 
 def test_a_server_that_does_not_start_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def counted(tally: Tally, name: str, handler: Callable[..., Any]) -> Callable[..
 
 def watch_clients(io: Server, tally: Tally) -> None:
     io.attach(tally.page)
+    io.event("wrong", lambda socket, data: data.upper())  # for the test that the load generator sees it
     io.on("connection", lambda socket: tally.count(tally.runs, "connection"))
     io.event("disconnect", lambda socket, reason, description: tally.count(tally.ends, f"{reason}: {description}"))
 

@@ -11,7 +11,7 @@ struct buffer setup_packet, proof_packet, poll_packet;
 
 /* Everything that is sent is made once and serves all clients: sending a question costs its system call. */
 static struct buffer questions[MAX_LIST * MAX_WINDOW];
-static struct buffer answer;               /* what an echo must answer; empty: anything */
+static struct buffer answer;               /* what an echo of text must answer */
 static struct buffer payload;
 static int asking;                         /* clients that ask */
 
@@ -120,7 +120,8 @@ static void settle(struct client *c, int slot, bool is_right)
 
 void on_answer(struct client *c, int slot, const char *arguments, size_t size)
 {
-    settle(c, slot, !answer.size || (size == answer.size && !memcmp(arguments, answer.data, size)));
+    bool is_any = !payload.size;           /* of an attachment, none is right */
+    settle(c, slot, is_any || (answer.size && size == answer.size && !memcmp(arguments, answer.data, size)));
 }
 
 void on_attachment(struct client *c, const char *data, size_t size)
