@@ -139,7 +139,8 @@ def test_a_wrong_answer_is_an_error(server: Running) -> None:
 
 def test_an_attachment_that_does_not_come_back_is_an_error(server: Running) -> None:
     report, _ = load(server, kind="binary", clients=1, events="bcast")
-    assert report["errors"] > report["answered"] > 0  # what is broadcast to it is none of its answers either
+    # each answer, and both frames of what is broadcast, for which it has not asked
+    assert report["errors"] == 3 * report["answered"] > 0
 
 
 def test_a_server_that_does_not_start_is_named(tmp_path: Path) -> None:
