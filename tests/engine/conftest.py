@@ -74,9 +74,11 @@ class Rig:
         self.driver.settle()
         return (*told[0], answer)
 
-    def websocket(self, capacity: int = 1 << 16, query: str = "EIO=4&transport=websocket") -> tuple[Connection, ManualStream]:
+    def websocket(
+        self, capacity: int = 1 << 16, query: str = "EIO=4&transport=websocket", headers: dict[str, str] | None = None
+    ) -> tuple[Connection, ManualStream]:
         self.capacity = capacity
-        status, _, _ = self.request("GET", query, headers=UPGRADE)
+        status, _, _ = self.request("GET", query, headers={**UPGRADE, **(headers or {})})
         assert status == 101 and self._taken is not None
         assert (self._taken.recv() or b"").startswith(b"HTTP/1.1 101 ")
         return self.connections[-1], self._taken

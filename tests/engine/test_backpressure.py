@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
+from typing import Any
 
 import pytest
 
 from sync_sio.drivers.base import MAX_QUEUED
 from sync_sio.engine.state import WhenFull
+from sync_sio.engine.websocket import WebSocketTransport
 from sync_sio.errors import SlowConsumer
 from sync_sio.protocol.parcel import Parcel
 from sync_sio.testing.manual import ManualStream
@@ -56,6 +59,48 @@ def test_a_broadcast_over_the_limit_closes_the_slow_client_and_names_both_sizes(
     assert reason == "transport error"
     assert isinstance(description, SlowConsumer) and "max_buffered_bytes=5000" in str(description)
     assert not connection.send_parcel(Parcel(b"late"), WhenFull.CLOSE)
+
+
+@pytest.mark.parametrize("when_full", [WhenFull.CLOSE, WhenFull.DROP])
+@pytest.mark.parametrize("compression", [False, True])
+def test_a_client_that_is_known_to_be_full_costs_no_system_call(
+    make_rig: Callable[..., Rig], compression: bool, when_full: WhenFull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(per_message_deflate={"threshold": 0} if compression else False)
+    connection, client = rig.websocket(SMALL, headers={"HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate"})
+    assert isinstance(connection.transport, WebSocketTransport)
+    assert (connection.transport.deflate is not None) == compression
+    read_all(rig, client)
+    calls: list[str] = []
+    stream = client.peer
+
+    def count(subject: object, name: str) -> None:
+        original = getattr(subject, name)
+
+        def counted(*args: Any) -> Any:
+            calls.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(subject, name, counted)
+
+    for subject, names in (
+        (stream, ("send", "recv", "recv_into", "shutdown", "close")),
+        (rig.driver, ("watch", "set_interest", "discard", "post", "later", "run", "spawn", "now")),
+    ):
+        for name in names:
+            count(subject, name)
+    random = Random(1)
+    parcels = [Parcel(b"%d:" % number + random.randbytes(700)) for number in range(200)]
+    connection.send_parcel(parcels[0], WhenFull.CLOSE)
+    connection.send_parcel(parcels[1], WhenFull.CLOSE)
+    assert calls == ["send", "send", "set_interest"], "the second did not fit"
+    calls.clear()
+    for parcel in parcels[2:]:
+        assert connection.send_parcel(parcel, when_full) == (when_full is WhenFull.CLOSE)
+    assert calls == []
+    wanted = len(parcels) if when_full is WhenFull.CLOSE else 2
+    if not compression:
+        assert [payload for _, payload in frames(read_all(rig, client))] == [b"4" + (each.text or b"") for each in parcels[:wanted]]
 
 
 def test_a_sender_waits_from_half_of_the_limit_on_until_the_client_reads(make_rig: Callable[..., Rig]) -> None:

@@ -1,4 +1,5 @@
-"""What the live tests ask of operators, acknowledgements of many, and utilities: the namespaces `/operators` and `/crowd`."""
+"""What the live tests ask of operators, acknowledgements of many, and utilities: the namespaces `/operators`, `/crowd`
+and `/feed`."""
 
 from __future__ import annotations
 
@@ -214,3 +215,23 @@ def register(io: Server) -> None:
     @crowd.event("callbacks told")
     def callbacks_told(socket: Any) -> dict[str, int]:
         return {name[1]: number for name, number in outcomes.items()}
+
+    # -- a broadcast that some never read
+
+    feed = io.of("/feed")
+    ends: list[list[str]] = []
+
+    @feed.on("connection")
+    def watch(socket: Any) -> None:
+        socket.on("disconnect", lambda reason, description: ends.append([socket.id, reason, type(description).__name__, str(description)]))
+
+    @feed.event
+    def publish(socket: Any, start: int, count: int, size: int) -> int:
+        """Broadcast so many events, and answer when the last was sent."""
+        for number in range(start, start + count):
+            feed.emit("news", number, "x" * size)
+        return start + count
+
+    @home.event("feed ends")
+    def feed_ends(socket: Any) -> list[list[str]]:
+        return ends
