@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import marshal
 import os
 import sys
 import zlib
@@ -241,7 +240,14 @@ class CompactEnviron:
     def expand(self) -> Environ:
         """Return it as a dict again: a new one each time, with an empty body and nothing of the server's."""
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS, _TYPICAL)
-        environ: Environ = marshal.loads(unpacker.decompress(self._packed))
+        text = unpacker.decompress(self._packed).decode("utf-8", "surrogatepass")
+        fields = text.split("\0") if text else []
+        environ: Environ = {}
+        for key, value in zip(fields[::2], fields[1::2], strict=True):
+            if key[0] == _NUMBER:
+                environ[key[1:]] = _SAID[value] if value in _SAID else int(value)
+            else:
+                environ[key] = value
         environ["wsgi.version"] = (1, 0)
         environ["wsgi.input"] = io.BytesIO()
         environ["wsgi.errors"] = sys.stderr
@@ -256,45 +262,89 @@ def compact(environ: Environ) -> CompactEnviron:
     Left out: sockets, streams and other objects of the web server, and the process's own environment variables, which some
     servers copy into every request.
     """
-    plain: Environ = {}
+    fields: list[str] = []
     others: Environ = {}
     process = os.environ
     for key, value in environ.items():
         if isinstance(value, str):
             if key.startswith("HTTP_") or key in _REQUEST or process.get(key) != value:
-                plain[key] = value
-        elif type(value) in _PLAIN:
-            plain[key] = value
+                if "\0" in value or "\0" in key or not key or key[0] == _NUMBER:
+                    others[key] = value
+                else:
+                    fields += key, value
+        elif type(value) in _PLAIN and "\0" not in key:
+            fields += _NUMBER + key, repr(value)
         elif not key.startswith(_SERVERS) and not hasattr(value, "fileno"):
             others[key] = value
-    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 6, zlib.Z_DEFAULT_STRATEGY, _TYPICAL)
-    # version 2: without references, so equal environs give equal bytes and keys are found in the dictionary
-    packed = packer.compress(marshal.dumps(plain, 2)) + packer.flush()
+    packer = zlib.compressobj(3, zlib.DEFLATED, -zlib.MAX_WBITS, 4, zlib.Z_DEFAULT_STRATEGY, _TYPICAL)
+    packed = packer.compress("\0".join(fields).encode("utf-8", "surrogatepass")) + packer.flush()
     return CompactEnviron(packed, others or None)
 
 
-_PLAIN: Final = frozenset({int, bool, float, type(None)})
+_NUMBER: Final = "#"
+"""Before the key of what is no string; nothing that matters has a key that begins so."""
+_SAID: Final[dict[str, bool | None]] = {"True": True, "False": False, "None": None}
+_PLAIN: Final = frozenset({int, bool, type(None)})
 _SERVERS: Final = (
     "wsgi.", "sync_sio.", "gunicorn.", "werkzeug.socket", "werkzeug.server", "waitress.", "uwsgi.", "eventlet.", "x-wsgiorg.",
 )  # fmt: skip
 
 # What environs usually say, for the compressor to refer to; what is most common stands last.
 _USUAL: Final = """
-HTTP_X_FORWARDED_FOR HTTP_X_FORWARDED_HOST HTTP_X_FORWARDED_PROTO=https HTTP_COOKIE=session= HTTP_REFERER=https://
-HTTP_PRAGMA=no-cache HTTP_CACHE_CONTROL=no-cache HTTP_DNT=1 HTTP_ACCEPT_LANGUAGE=en-US,en;q=0.9 HTTP_SEC_CH_UA_MOBILE=?0
-HTTP_SEC_CH_UA="Chromium";v="120","Google Chrome";v="120","Not A(Brand";v="99" HTTP_SEC_CH_UA_PLATFORM="Windows"
-HTTP_SEC_FETCH_DEST=empty HTTP_SEC_FETCH_MODE=cors HTTP_SEC_FETCH_SITE=same-origin
+HTTP_X_FORWARDED_FOR=
+HTTP_X_FORWARDED_HOST=
+HTTP_X_FORWARDED_PROTO=https
+HTTP_REFERER=https://
+HTTP_DNT=1
+HTTP_SEC_CH_UA="Chromium";v="120","Google Chrome";v="120","Not A(Brand";v="99"
+HTTP_SEC_CH_UA_MOBILE=?0
+HTTP_SEC_CH_UA_PLATFORM="Windows"
+HTTP_SEC_FETCH_DEST=empty
+HTTP_SEC_FETCH_MODE=cors
+HTTP_SEC_FETCH_SITE=same-origin
 HTTP_USER_AGENT=Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) (Macintosh; Intel Mac OS X 10_15_7) Gecko/20100101 Firefox/120.0
-Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36
-HTTP_ACCEPT=*/* HTTP_ACCEPT_ENCODING=gzip, deflate, br, zstd HTTP_ORIGIN=https:// HTTP_UPGRADE=websocket HTTP_SEC_WEBSOCKET_KEY
-HTTP_SEC_WEBSOCKET_VERSION=13 HTTP_SEC_WEBSOCKET_EXTENSIONS=permessage-deflate; client_max_window_bits
-CONTENT_TYPE=text/plain CONTENT_LENGTH HTTP_CONNECTION=keep-alive HTTP_CONNECTION=Upgrade HTTP_HOST=127.0.0.1:
-REQUEST_URI=/socket.io/?EIO=4&transport=polling&t= RAW_URI=/socket.io/?EIO=4&transport=websocket
-SERVER_SOFTWARE=gunicorn/ SERVER_NAME=127.0.0.1 SERVER_PORT=80 REMOTE_ADDR=127.0.0.1 REMOTE_PORT REMOTE_HOST GATEWAY_INTERFACE=CGI/1.1
-SERVER_PROTOCOL=HTTP/1.1 SCRIPT_NAME PATH_INFO=/socket.io/ QUERY_STRING=EIO=4&transport=polling REQUEST_METHOD=GET
-wsgi.multithread wsgi.multiprocess wsgi.run_once wsgi.input_terminated wsgi.url_scheme=http
+HTTP_USER_AGENT=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Mobile/15E148 Version/17.0
+HTTP_USER_AGENT=Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36
+HTTP_ACCEPT=*/*
+CONTENT_TYPE=text/plain
+CONTENT_LENGTH=
+SERVER_SOFTWARE=gunicorn/
+REMOTE_HOST=
+REQUEST_URI=/socket.io/?EIO=4&transport=polling&t=
+QUERY_STRING=EIO=4&transport=polling&t=
+HTTP_CONNECTION=keep-alive
+HTTP_CONNECTION=Upgrade
+HTTP_PRAGMA=no-cache
+HTTP_CACHE_CONTROL=no-cache
+HTTP_UPGRADE=websocket
+HTTP_ORIGIN=https://
+HTTP_SEC_WEBSOCKET_VERSION=13
+HTTP_ACCEPT_ENCODING=gzip, deflate, br, zstd
+HTTP_ACCEPT_LANGUAGE=en-US,en;q=0.9
+HTTP_COOKIE=session=
+HTTP_SEC_WEBSOCKET_KEY=
+HTTP_SEC_WEBSOCKET_EXTENSIONS=permessage-deflate; client_max_window_bits
+HTTP_HOST=127.0.0.1:
+SERVER_NAME=127.0.0.1
+SERVER_PORT=80
+SERVER_SOFTWARE=sync_sio
+GATEWAY_INTERFACE=CGI/1.1
+SCRIPT_NAME=
+REMOTE_ADDR=127.0.0.1
+REMOTE_PORT=
+REQUEST_METHOD=GET
+PATH_INFO=/socket.io/
+SERVER_PROTOCOL=HTTP/1.1
+RAW_URI=/socket.io/?EIO=4&transport=websocket
+REQUEST_URI=/socket.io/?EIO=4&transport=websocket
+QUERY_STRING=EIO=4&transport=websocket
+#wsgi.input_terminated=True
+#wsgi.multithread=True
+#wsgi.multiprocess=False
+#wsgi.run_once=False
+wsgi.url_scheme=http
 """
-_TYPICAL: Final = _USUAL.encode()
+_TYPICAL: Final = "\0".join(line.replace("=", "\0", 1) for line in _USUAL.strip().splitlines()).encode()
 _REQUEST: Final = frozenset(
     """REQUEST_METHOD SCRIPT_NAME PATH_INFO QUERY_STRING CONTENT_TYPE CONTENT_LENGTH SERVER_NAME SERVER_PORT SERVER_PROTOCOL
     SERVER_SOFTWARE GATEWAY_INTERFACE REMOTE_ADDR REMOTE_HOST REMOTE_PORT REMOTE_USER AUTH_TYPE REQUEST_URI RAW_URI""".split()  # noqa: SIM905
