@@ -11,7 +11,7 @@ from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
 from ..protocol.http import parse_query
-from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
+from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet, PacketDecoder
 from ..types import Environ
 from .admission import admit
 from .core import CONNECTED, GONE, Core, Event
@@ -67,7 +67,7 @@ class Demux:
         self._site = site
         self._places = places
         self._connection = connection
-        self._decoder = site.parser.decoder()
+        self._decoder: PacketDecoder | None = None      # until one is needed; that of the default parser until one is needed again
         self._is_closed = False
         self._is_joined = False
         self._main: Socket | None = None
@@ -103,8 +103,9 @@ class Demux:
                 return
         if start:
             data = data[start:]
+        decoder = self._decoder or self._new_decoder()
         try:
-            packet = self._decoder.text(data)
+            packet = decoder.text(data)
         except Exception as error:
             raise self._refusal(error) from error
         if packet is None:
@@ -144,8 +145,9 @@ class Demux:
         """Take a binary message. Raises ProtocolError when the connection must be closed."""
         for probe in self._site.probes:
             probe.message_received(self._connection, len(data))
+        decoder = self._decoder or self._new_decoder()
         try:
-            packet = self._decoder.binary(data)
+            packet = decoder.binary(data)
         except Exception as error:
             raise self._refusal(error) from error
         self._size += len(data)
@@ -162,6 +164,10 @@ class Demux:
             self._withdraw(name)
         for socket in self.sockets():
             leave(socket, reason, description)
+
+    def _new_decoder(self) -> PacketDecoder:
+        decoder = self._decoder = self._site.parser.decoder()
+        return decoder
 
     # -- a packet ----------------------------------------------------------------------------------------------------------
 
@@ -225,6 +231,8 @@ class Demux:
             return True
 
     def _connect(self, packet: Packet, socket: Socket | None) -> None:
+        if self._site.is_json:
+            self._decoder = None            # nothing is half there, and events without attachments, or none at all, need no other
         if self._connection.protocol == 3 and (packet.namespace.find("?") >= 0 or socket is not None):
             packet, socket = self._old_connect(packet, socket)
         name = packet.namespace

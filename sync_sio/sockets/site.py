@@ -56,6 +56,7 @@ class Site:
         server: what users know as `io`.
         error_listeners: `io.on_error`, for all namespaces.
         aside: for turns that belong to no client.
+        is_json: the parser is the default one, whose decoders have no memory but for a packet that waits for attachments.
         cluster: the other servers; None: there are none.
     """
 
@@ -64,10 +65,10 @@ class Site:
     ) -> None:
         self.server = server
         self.parser = parser
-        is_json = isinstance(parser, JsonParser)
-        self.pack: Callable[[int, str, list[Any], int | None], Parcel | None] = pack if is_json else _pack_nothing
+        self.is_json = isinstance(parser, JsonParser)
+        self.pack: Callable[[int, str, list[Any], int | None], Parcel | None] = pack if self.is_json else _pack_nothing
         """Make the parcel of an EVENT or ACK the short way; None: `parcel_slowly` has to make it."""
-        self.unpack = unpack if is_json else _unpack_nothing
+        self.unpack = unpack if self.is_json else _unpack_nothing
         """Read an event the short way; None: a decoder has to read it."""
         self._encode_slowly = parser.encode_slowly if isinstance(parser, JsonParser) else parser.encode
         self.connect_timeout = options.connect_timeout
