@@ -212,8 +212,10 @@ class Rooms(Generic[S]):
                 if room is None:
                     snapshot = self._snapshots[None] = tuple(self._sockets.values())
                 else:
-                    snapshot = tuple(self._union((room,)))
-                    if room in self._rooms:
+                    members = self._rooms.get(room)
+                    # a room may have the name of somebody's id, who is in it then
+                    snapshot = tuple(members) if members is not None and room not in self._sockets else tuple(self._union((room,)))
+                    if members is not None:
                         self._snapshots[room] = snapshot
         return snapshot
 
