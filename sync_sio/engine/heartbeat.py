@@ -102,7 +102,8 @@ class Heartbeat:
     def _tick(self) -> None:
         now = self._driver.now()
         with self._lock:
-            self._timer = None
+            # it may be another by now: this one was cancelled just when it began
+            timer, self._timer = self._timer, None
             self._last = now
             late = _take_due(self._awaited, now) + _take_due(self._listened_to, now)
             due = _take_due(self._to_ping, now)
@@ -111,6 +112,8 @@ class Heartbeat:
                     # counted from when the ping was due, as ticks come a little late; not from long ago: a process may have
                     # stood still
                     self._awaited[connection] = max(when, now - self._spacing) + self._timeout
+        if timer is not None:
+            timer.cancel()
         for connection, _ in due:
             connection.heard = connection.is_extended = False
             connection.send_parcel(PING, WhenFull.CLOSE)

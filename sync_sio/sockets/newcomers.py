@@ -56,7 +56,8 @@ class Newcomers:
         now = self._driver.now()
         late = []
         with self._lock:
-            self._timer = None
+            # it may be another by now: this one was cancelled just when it began
+            timer, self._timer = self._timer, None
             for too_late, due in self._due.items():
                 if due > now:
                     self._timer = self._driver.later(max(due - now, self._spacing), self._tick)
@@ -64,5 +65,7 @@ class Newcomers:
                 late.append(too_late)
             for too_late in late:
                 del self._due[too_late]
+        if timer is not None:
+            timer.cancel()
         for too_late in late:
             too_late()

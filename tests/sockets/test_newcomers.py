@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from sync_sio.sockets.newcomers import Newcomers
+from sync_sio.testing.interleave import InterleaveDriver, explore
 from sync_sio.testing.manual import ManualDriver
 
 
@@ -55,3 +56,27 @@ def test_one_that_is_given_more_time_by_what_it_is_told_gets_all_of_it() -> None
     driver.advance(200.0)
     assert [round(when - started) for when in told] == [45, 90, 135]
     assert driver.audit() == []
+
+
+def test_a_timer_that_is_cancelled_just_when_it_runs_leaves_no_second_one() -> None:
+    def scenario(driver: InterleaveDriver) -> None:
+        newcomers = Newcomers(driver, 5.0)
+        told: list[str] = []
+        names = {name: partial(told.append, name) for name in ("first", "second", "third")}
+        newcomers.add(names["first"])
+
+        def come_and_go() -> None:
+            newcomers.remove(names["first"])
+            newcomers.add(names["second"])
+            newcomers.remove(names["second"])
+            newcomers.add(names["third"])
+
+        driver.run_all(lambda: driver.stall(5.0), come_and_go)
+        driver.settle()
+        assert len(driver.timers) <= 1
+        driver.sleep(30.0)
+        driver.settle()
+        assert told.count("third") == 1
+        assert not driver.timers
+
+    explore(scenario, range(300))
