@@ -25,6 +25,7 @@ from gevent._hub_local import get_hub_if_exists
 from gevent.monkey import get_original
 from greenlet import getcurrent
 
+from . import keeping
 from .base import Lock, Timer, Waiter, Watched
 from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock, note_if_held
 from .strand import Strand, catch
@@ -36,6 +37,10 @@ SPARE: Final = 16
 MAX_PARKED: Final = 100
 """Greenlets that are kept for the next turns; more were a burst."""
 A_DAY: Final = 86400.0
+PROBE: Final = 0.00005
+"""Seconds for which the hub gives the GIL away to see whether it gets it back."""
+PROBE_EVERY: Final = 0.25
+"""Seconds between two such looks, while anybody is connected."""
 READ: Final = 1
 WRITE: Final = 2
 
@@ -227,6 +232,8 @@ class GreenletsDriver:
         self._busy: set[Bench] = set()              # whose turns have blocked and not ended
         self._is_stopped = False
         self._ended: Waiter | None = None
+        self._judge = keeping.Judge()
+        self._prober: Any = None
         if DEBUG and self._ident not in _traced:
             _traced.add(self._ident)
             _trace_switches()
@@ -317,6 +324,9 @@ class GreenletsDriver:
         reader = watch.reader
         if reader is None:
             reader = watch.reader = self._loop.io(watch.watched.fd, READ)
+            if self._prober is None and not self._is_stopped:
+                self._prober = self._loop.timer(PROBE_EVERY, PROBE_EVERY, ref=False)
+                self._prober.start(self._probe)
         if watch.readable != reader.active:
             if watch.readable:
                 reader.start(self._readable, watch)
@@ -388,6 +398,22 @@ class GreenletsDriver:
         self._arm()
         if self._ready:
             self._run_ready()
+
+    def _probe(self) -> None:
+        """See whether a native thread computes: the GIL, given away, then comes back late."""
+        if not self._watches:
+            self._stop_probing()
+            return
+        began = time.monotonic()
+        _native_sleep(PROBE)
+        self._judge.look(time.monotonic() - began > PROBE + keeping.too_late())
+
+    def _stop_probing(self) -> None:
+        self._judge.rest()
+        if self._prober is not None:
+            self._prober.stop()
+            self._prober.close()
+            self._prober = None
 
     # -- phase one, in the hub ---------------------------------------------------------------------------------------------
 
@@ -520,6 +546,7 @@ class GreenletsDriver:
             self._timer.close()
             self._timer = None
         self._armed_for = None
+        self._stop_probing()
         while self._free:
             self._free.pop().switch()               # without a strand it ends
         finished.set()
@@ -531,6 +558,8 @@ class GreenletsDriver:
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
+        keeping.forget()
+        self._stop_probing()
         self._renew()
 
     def audit(self) -> list[str]:

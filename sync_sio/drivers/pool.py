@@ -37,6 +37,8 @@ class Pool:
         self.limit = limit
         self.threads: set[Thread] = set()
         self.is_stopping = False
+        self.given = 0
+        """Turns that were given to other threads. Without a lock, so it may lose some: it tells whether they are many."""
         self._main = main
         self._idle_seconds = idle_seconds
         self._idle: list[Worker] = []
@@ -47,6 +49,7 @@ class Pool:
     def give(self, strand: Strand) -> None:
         """Queue a job; `nudge` makes somebody do it."""
         self.jobs.append(strand)
+        self.given += 1
 
     def nudge(self) -> None:
         """See to it that the jobs are begun, by few threads."""

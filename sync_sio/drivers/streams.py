@@ -1,4 +1,4 @@
-"""The byte streams under connections: plain sockets, and TLS without its socket module. All socket calls of the package are here.
+"""The byte streams under connections: plain sockets, and TLS without its socket module. All their socket calls are here and in `keeping`.
 
 Reads and writes of one `TlsStream` must not run at the same time (OpenSSL keeps one state for both): the connection's lock
 sees to it. A `PlainStream` may be read and written side by side.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from .base import BytesLike
+from .keeping import PlainSocket
 
 RECORD: Final = 16 * 1024
 """Bytes of one TLS record, and of one write to OpenSSL."""
@@ -31,7 +32,7 @@ class PlainStream:
     """A `base.Stream` over a connected socket.
 
     Args:
-        raw: a C socket that nobody else uses. Its methods are called unbound, so that it may be of any subclass.
+        raw: a C socket that nobody else uses.
     """
 
     __slots__ = ("_raw", "fd")
@@ -39,10 +40,10 @@ class PlainStream:
     is_tls: bool = False
 
     @property
-    def lane(self) -> _socket.socket:
+    def lane(self) -> PlainSocket:
         return self._raw
 
-    def __init__(self, raw: _socket.socket) -> None:
+    def __init__(self, raw: PlainSocket) -> None:
         self._raw = raw
         self.fd = _prepare(raw)
 
@@ -73,10 +74,10 @@ class PlainStream:
 
     def shutdown(self) -> None:
         with suppress(OSError):
-            _socket.socket.shutdown(self._raw, _socket.SHUT_RDWR)
+            self._raw.shutdown(_socket.SHUT_RDWR)
 
     def close(self) -> None:
-        _socket.socket.close(self._raw)
+        self._raw.close()
 
 
 class TlsStream:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, Final
 
+from . import keeping
 from .base import Lock, Timer, Waiter, Watched
 from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock
 from .loop import Loop
@@ -26,6 +27,9 @@ LOOK: Final = 0.005
 """Seconds between two looks of the standby, so about what a blocked turn may hold up everybody else, once."""
 DEEP: Final = 0.05
 """The same when nothing happens."""
+MANY: Final = 8
+"""Turns in the pool between two looks, so 1,600 a second, that make it worth keeping the GIL: one costs 20 µs where threads hand it
+to and fro, keeping it 0.4 µs a message."""
 QUIET: Final = 20
 """Looks without a turn after which the standby sleeps deeply."""
 
@@ -58,6 +62,7 @@ class ThreadsDriver:
         self._standby = allocate_lock()         # held by the thread that has this role
         self._alarm = allocate_lock()           # what it sleeps on
         self._alarm.acquire()
+        self._judge = keeping.Judge()           # the standby's
         self._announced = -1                    # the turn that said that it will block
         self._has_finished = False
         self._pool = Pool(self._live, self._max_handlers + 2, self._idle_seconds)
@@ -202,6 +207,7 @@ class ThreadsDriver:
         loop = self._loop
         if loop is not None:
             loop.abandon()
+        keeping.forget()
         self._starting = native_rlock()
         self._renew()
 
@@ -285,6 +291,7 @@ class ThreadsDriver:
         pool.nudge()
         pool.is_stopping = True
         pool.wake_all()
+        self._judge.rest()
         self._rouse()
 
     def _stand_by(self, worker: Worker) -> bool:
@@ -294,13 +301,22 @@ class ThreadsDriver:
         last = -1
         quiet = 0
         pause = LOOK
+        given = pool.given
+        judge = self._judge
+        too_late = keeping.too_late()
         while True:
-            self._alarm.acquire(True, pause)
+            began = time.monotonic()
+            is_called = self._alarm.acquire(True, pause)
+            # getting the GIL took the rest; while we keep it, that may be our doing
+            is_late = not is_called and not judge.is_keeping and time.monotonic() - began > pause + too_late
             loop.on_turn = None
             if self._has_finished:
+                judge.rest()
                 self._standby.release()
                 return False
             count = loop.turn_count
+            judge.look(is_late, pool.given - given >= MANY)
+            given = pool.given
             if pool.jobs:
                 quiet = 0
                 if not pool.wake(len(pool.jobs)) and len(pool.threads) <= 2:

@@ -24,6 +24,7 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from ..drivers.base import Stream
+from ..drivers.keeping import PlainSocket
 from ..drivers.streams import PlainStream, TlsStream
 
 __all__ = ["GivesAway", "swap", "why_not"]
@@ -81,14 +82,14 @@ def _stream_of(sock: socket.socket) -> Stream:
         return TlsStream(sock._sslobj, sock)  # type: ignore[attr-defined]
     if _is_gevents(sock):
         return _stream_of_gevent(sock)
-    return PlainStream(_socket.socket(fileno=sock.detach()))
+    return PlainStream(PlainSocket(fileno=sock.detach()))
 
 
 def _stream_of_gevent(sock: Any) -> Stream:
     _end_watchers(sock)
     sslobj = getattr(sock, "_sslobj", None)
     if sslobj is None:
-        return PlainStream(_socket.socket(fileno=sock._sock.detach()))
+        return PlainStream(PlainSocket(fileno=sock._sock.detach()))
     return TlsStream(sslobj, sock._sock)
 
 
@@ -103,7 +104,7 @@ def _end_watchers(sock: Any) -> None:
 def _swap_number(number: int, owner: object, read_ahead: ReadAhead, is_talkative: bool) -> tuple[Stream, bytes]:
     # Everything that can fail comes first.
     with _sink(owner, is_talkative) as sink:
-        ours = _socket.socket(fileno=os.dup(number))
+        ours = PlainSocket(fileno=os.dup(number))
         leftover = read_ahead()
         os.dup2(sink.fileno(), number, inheritable=False)
     return PlainStream(ours), leftover
@@ -129,7 +130,7 @@ def _swap_gevent(sock: Any, read_ahead: ReadAhead, is_talkative: bool) -> tuple[
         gevents_socket.__init__(sock, sink.family, sink.type, sink.proto, fileno=sink.detach())
         sock.timeout, sock._io_refs = timeout, io_refs
     if sslobj is None:
-        return PlainStream(_socket.socket(fileno=raw.detach())), leftover
+        return PlainStream(PlainSocket(fileno=raw.detach())), leftover
     sock._sslobj = None  # from here on it is a plain socket to the server
     return TlsStream(sslobj, raw), leftover
 

@@ -9,9 +9,12 @@ import pytest
 
 from sync_sio.drivers.locks import DEBUG, breaches
 
-from .rig import InterleaveRig, Rig, make_rig, running
+from .rig import InterleaveRig, Rig, keeping_the_gil, make_rig, running
 
-RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", "threads threads-selectors gevent manual interleave").split()
+ALL = "threads threads-selectors threads-keeping gevent gevent-keeping manual interleave"
+RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", ALL).split()
+KEEPING = "-keeping"
+"""Added to a runtime's name: its sockets keep the GIL."""
 
 SEEDS = range(int(os.environ.get("SYNC_SIO_SEEDS", 30)))
 
@@ -21,7 +24,7 @@ assert DEBUG, "SYNC_SIO_DEBUG=1 must be set before sync_sio is imported"
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name in ("gevent", "interleave"):
+    if name in ("gevent", "gevent-keeping", "interleave"):
         pytest.importorskip("gevent")
     return name
 
@@ -39,11 +42,11 @@ def small_rig(runtime: str) -> Iterator[Rig]:
 
 def _rig(runtime: str, max_handlers: int | None = None) -> Iterator[Rig]:
     breaches.clear()
-    rig = make_rig(runtime, max_handlers)
+    rig = make_rig(runtime.removesuffix(KEEPING), max_handlers)
     if isinstance(rig, InterleaveRig):
         yield rig
     else:
-        with running(rig):
+        with keeping_the_gil(runtime.endswith(KEEPING)), running(rig):
             yield rig
 
 

@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
+from sync_sio.drivers import keeping
 from sync_sio.drivers.base import Driver, Habit, Stream
+from sync_sio.drivers.keeping import PlainSocket
 from sync_sio.drivers.locks import _original
 from sync_sio.drivers.strand import Strand
 from sync_sio.drivers.streams import PlainStream
@@ -149,7 +153,7 @@ class ThreadsRig(Rig):
 
     def pair(self) -> tuple[Stream, Far]:
         near, far = socket.socketpair()
-        return PlainStream(_socket.socket(fileno=near.detach())), SocketFar(far)
+        return PlainStream(PlainSocket(fileno=near.detach())), SocketFar(far)
 
     def block(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -162,7 +166,7 @@ class GeventRig(Rig):
         import gevent.socket
 
         near, far = _socket.socketpair()
-        return PlainStream(near), SocketFar(gevent.socket.socket(fileno=far.detach()))
+        return PlainStream(PlainSocket(fileno=near.detach())), SocketFar(gevent.socket.socket(fileno=far.detach()))
 
     def block(self, seconds: float) -> None:
         import gevent
@@ -240,6 +244,19 @@ class InterleaveRig(Rig):
             return outcome[0]
 
         return join
+
+
+@contextmanager
+def keeping_the_gil(is_kept: bool) -> Iterator[None]:
+    """Have sockets keep the GIL all the time, or never, whatever judges see. Skips the test where it cannot be kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeping.Judge, "look", lambda judge, *seen: None)
+        if is_kept and not keeping.keep(True):
+            pytest.skip("this system or interpreter cannot keep the GIL")
+        try:
+            yield
+        finally:
+            keeping.keep(False)
 
 
 def make_rig(name: str, max_handlers: int | None = None) -> Rig:

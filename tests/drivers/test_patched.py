@@ -30,7 +30,7 @@ OURS = "import sync_sio.drivers.threads, sync_sio.drivers.greenlets"
 @pytest.mark.parametrize("before", ["", OURS], ids=["patched first", "imported first"])
 def test_the_contract_holds_in_a_monkey_patched_process(before: str) -> None:
     files = ", ".join(repr(str(HERE / name)) for name in ("test_contract.py", "test_greenlets.py", "test_locks.py"))
-    environ = {**os.environ, "SYNC_SIO_TEST_RUNTIMES": "gevent", "SYNC_SIO_DEBUG": "1", "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "SYNC_SIO_TEST_RUNTIMES": "gevent gevent-keeping", "SYNC_SIO_DEBUG": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", RUN.format(before=before, files=files)], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=55
     )

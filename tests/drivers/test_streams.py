@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import _socket
 import os
 import socket
 import ssl
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,24 @@ from typing import Any
 import pytest
 import trustme
 
+from sync_sio.drivers.keeping import LARGE, PlainSocket
 from sync_sio.drivers.streams import RECORD, PlainStream, TlsStream
+
+from .rig import keeping_the_gil
+
+
+@pytest.fixture(params=["ordinary", "keeping"])
+def gil(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both forms of the socket calls."""
+    with keeping_the_gil(request.param == "keeping"):
+        yield
 
 
 @pytest.fixture
-def plain() -> Iterator[tuple[PlainStream, socket.socket]]:
+def plain(gil: None) -> Iterator[tuple[PlainStream, socket.socket]]:
     near, far = socket.socketpair()
     far.settimeout(5)
-    stream = PlainStream(_socket.socket(fileno=near.detach()))
+    stream = PlainStream(PlainSocket(fileno=near.detach()))
     yield stream, far
     stream.close()
     far.close()
@@ -57,11 +68,12 @@ def test_sending_to_who_is_gone_raises(plain: tuple[PlainStream, socket.socket])
         stream.send(b"x")
 
 
+@pytest.mark.usefixtures("gil")
 def test_a_reset_reads_as_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         far = socket.create_connection(server.getsockname())
         near, _ = server.accept()
-    stream = PlainStream(_socket.socket(fileno=near.detach()))
+    stream = PlainStream(PlainSocket(fileno=near.detach()))
     far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     far.close()
     assert stream.recv(10) == b""
@@ -87,12 +99,84 @@ def test_tcp_streams_do_not_delay_small_writes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         far = socket.create_connection(server.getsockname())
         near, _ = server.accept()
-    raw = _socket.socket(fileno=near.detach())
+    raw = PlainSocket(fileno=near.detach())
     stream = PlainStream(raw)
     assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert raw.gettimeout() == 0
     stream.close()
     far.close()
+
+
+def test_what_is_sent_arrives_whatever_its_size_and_kind(plain: tuple[PlainStream, socket.socket]) -> None:
+    """Through short writes, in pieces of all sizes, as bytes, views and bytearrays, read both ways."""
+    stream, far = plain
+    far.setblocking(False)
+    back = PlainStream(PlainSocket(fileno=far.detach()))
+    everything = os.urandom(3 * LARGE + 12345)
+    for kind in (bytes, memoryview, bytearray):
+        for size in (1, 2, 100, 4096, 65535, 65536, 65537, LARGE, LARGE + 1, len(everything)):
+            whole = everything[: size * 100]
+            sent, got = 0, bytearray()
+            space = bytearray(100_000)
+            while len(got) < len(whole):
+                piece: Any = kind(whole[sent : sent + size])
+                while piece and (count := stream.send(piece)):
+                    sent += count
+                    piece = piece[count:]
+                if size % 2:
+                    got += back.recv(size) or b""
+                else:
+                    count = back.recv_into(memoryview(space)[:size]) or 0
+                    got += space[:count]
+            assert got == whole
+    back.close()
+
+
+def test_a_closed_stream_touches_no_descriptor_that_got_its_number(plain: tuple[PlainStream, socket.socket]) -> None:
+    stream, _ = plain
+    fd = stream.fd
+    near, other = socket.socketpair()
+    stream.close()
+    os.dup2(other.fileno(), fd)
+    near.send(b"for another")
+    assert stream.recv(10) == b"" and stream.recv_into(memoryview(bytearray(10))) == 0
+    with pytest.raises(OSError):
+        stream.send(b"x")
+    near.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    os.close(fd)
+    assert other.recv(20) == b"for another"
+    near.close()
+    other.close()
+
+
+def test_threads_that_read_at_the_same_time_get_their_own_bytes(gil: None) -> None:
+    """The kept `recv` has a buffer outside: no two calls may share one, wherever a switch happens."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    wrong: list[bytes] = []
+
+    def read(number: int) -> None:
+        near, far = socket.socketpair()
+        stream = PlainStream(PlainSocket(fileno=near.detach()))
+        for round_ in range(2000):
+            expected = bytes([number, round_ % 256]) * 50
+            far.send(expected)
+            if (data := stream.recv(4096)) != expected:
+                wrong.append(data or b"")
+        stream.close()
+        far.close()
+
+    try:
+        threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------------
