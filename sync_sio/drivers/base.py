@@ -212,6 +212,13 @@ class Driver(Protocol):
         """
         ...
 
+    def release(self, watched: Watched) -> None:
+        """Report `watched` no more, and leave its descriptor to the caller, who may close it, or give it to another loop, at once.
+
+        An `on_readable` or `on_writable` that is on its way may still come. `watch` may be called again.
+        """
+        ...
+
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         """Run `fn(*args)` in the loop, in phase one, after what was posted before. In signal handlers, too."""
         ...

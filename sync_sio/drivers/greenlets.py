@@ -363,6 +363,18 @@ class GreenletsDriver:
             watched.fd = -1
         watched.on_discarded()
 
+    def release(self, watched: Watched) -> None:
+        with self._watching:
+            watch = self._watches.get(watched.fd)
+            if watch is None or watch.watched is not watched:
+                return
+            del self._watches[watched.fd]
+            watch.is_gone = True
+        if get_ident() == self._ident:
+            watch.close()
+        else:
+            self._loop.run_callback_threadsafe(watch.close)
+
     def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:
         timer = HeapTimer(self._timers, time.monotonic() + delay, fn, args)
         if get_ident() == self._ident:

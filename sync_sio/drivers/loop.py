@@ -127,6 +127,22 @@ class Loop:
             self._forget(watched)
         self.post(self.discard_now, (watched,))
 
+    def release(self, watched: Watched) -> None:
+        if self._poller.is_shared or self.reader == get_ident():
+            self._forget(watched)
+            return
+        with self._watching:
+            fd = watched.fd
+            if self._watched.get(fd) is watched:
+                del self._watched[fd]               # what the poll set still says of it is said to nobody
+                self.post(self._unregister, (fd,))
+
+    def _unregister(self, fd: int) -> None:
+        with self._watching:
+            if fd not in self._watched:
+                with suppress(OSError, ValueError):
+                    self._poller.unregister(fd)
+
     def _forget(self, watched: Watched) -> None:
         with self._watching:
             fd = watched.fd

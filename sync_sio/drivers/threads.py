@@ -134,6 +134,11 @@ class ThreadsDriver:
                 return
         self.loop.discard_now(watched)          # perhaps nobody is left to do it
 
+    def release(self, watched: Watched) -> None:
+        loop = self._loop
+        if loop is not None:
+            loop.release(watched)
+
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         self.start_if_needed()
         self.loop.post(fn, args)

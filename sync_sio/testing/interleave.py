@@ -270,6 +270,9 @@ class InterleaveDriver:
                 self._forget(watched)
             self.post(self._drop, watched)
 
+    def release(self, watched: Watched) -> None:
+        self._forget(watched)
+
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         self.start_if_needed()
         if not self._has_finished:

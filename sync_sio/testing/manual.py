@@ -321,6 +321,9 @@ class ManualDriver:
             self._forget(watched)
             self.post(self._discard, watched)
 
+    def release(self, watched: Watched) -> None:
+        self._forget(watched)
+
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         self._posts.append((fn, args))
 

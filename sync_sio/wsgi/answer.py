@@ -1,4 +1,4 @@
-"""One response of our own threaded server: what the application says, framed as HTTP/1.1."""
+"""One response of our own server: what the application says, framed as HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..protocol.http import reason_phrase, response, response_head
 from ..types import HeaderList
 from .http1 import Body, Head
 
-__all__ = ["Answer", "ClientGone"]
+__all__ = ["Answer", "ClientGone", "connection_lines"]
 
 logger = logging.getLogger("sync_sio.wsgi")
 
@@ -56,6 +56,13 @@ class Answer:
         self._left: int | None = None
         """Bytes that Content-Length promised and that have not been sent; None: it was not said."""
         self.keeps_alive = head.keeps_alive
+        self.is_elsewhere = False
+        """The client gets its answer from whoever has the connection by now: what is written here reaches nobody."""
+
+    @property
+    def is_read(self) -> bool:
+        """Nothing of the request is left to be read."""
+        return self._body.is_over
 
     def start(self, status: str, headers: HeaderList, exc_info: _ExcInfo = None) -> Any:
         """WSGI's `start_response`."""
@@ -74,6 +81,8 @@ class Answer:
         return self.write
 
     def send_all(self, result: Iterable[bytes]) -> None:
+        if self.is_elsewhere:
+            return
         if isinstance(result, list | tuple):
             body = b"".join(result)
             if self._is_sent:
@@ -93,6 +102,8 @@ class Answer:
             self.keeps_alive = False
 
     def write(self, data: bytes) -> None:
+        if self.is_elsewhere:
+            return
         if self._is_sent:
             self._connection.send(self._framed(data))
         else:
@@ -101,7 +112,7 @@ class Answer:
     def fail(self) -> None:
         """The application raised. If nothing has been sent, the client is told."""
         self.keeps_alive = False
-        if not self._is_sent:
+        if not self._is_sent and not self.is_elsewhere:
             self._is_sent = True
             status = 400 if self._body.is_broken else 500
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
@@ -144,10 +155,7 @@ class Answer:
             if "date" not in names:
                 kept.append(("Date", formatdate(usegmt=True)))
             self._decide_keep_alive()
-            if not self.keeps_alive:
-                kept.append(("Connection", "close"))
-            elif self._head.version < (1, 1):
-                kept.append(("Connection", "keep-alive"))
+            kept += connection_lines(self._head, self.keeps_alive)
         else:
             self.keeps_alive = False
         head = _status_line(self._status, kept)
@@ -173,6 +181,13 @@ class Answer:
                 data = data[: self._left]
             self._left -= len(data)
         return data
+
+
+def connection_lines(head: Head, keeps_alive: bool) -> HeaderList:
+    """Return the header that tells the client whether it may send another request, if it needs to be told."""
+    if not keeps_alive:
+        return [("Connection", "close")]
+    return [] if head.version >= (1, 1) else [("Connection", "keep-alive")]
 
 
 def _status_line(status: str, headers: HeaderList) -> bytes:

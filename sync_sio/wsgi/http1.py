@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests as bytes: the head, strictly, and the body. For our own threaded server.
+"""HTTP/1.1 requests as bytes: the head, strictly, and the body. For our own server.
 
 Strict because leniency is how two servers come to disagree on where a request ends: no bare line feeds, no folded lines, one
 length or one encoding. What is refused is a `BadRequest` with its status.

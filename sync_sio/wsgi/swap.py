@@ -38,8 +38,8 @@ RECEIVE: Final = 65536
 class GivesAway(Protocol):
     """A connection of a server that needs no sink, as it lets go."""
 
-    def give_away(self) -> socket.socket:
-        """Return the socket, which is the server's no longer."""
+    def give_away(self) -> Stream:
+        """Return the stream, which is the server's no longer."""
         ...
 
 
@@ -67,7 +67,7 @@ def swap(sock: Any, read_ahead: ReadAhead, is_talkative: bool = False) -> tuple[
     """
     if hasattr(sock, "give_away"):
         leftover = read_ahead()
-        return _stream_of(sock.give_away()), leftover
+        return sock.give_away(), leftover
     if isinstance(sock, int):
         return _swap_number(sock, None, read_ahead, is_talkative)
     if _is_gevents(sock):
@@ -75,22 +75,6 @@ def swap(sock: Any, read_ahead: ReadAhead, is_talkative: bool = False) -> tuple[
     if isinstance(sock, ssl.SSLSocket):
         return _swap_tls(sock, read_ahead)
     return _swap_number(sock.fileno(), sock, read_ahead, is_talkative)
-
-
-def _stream_of(sock: socket.socket) -> Stream:
-    if isinstance(sock, ssl.SSLSocket):
-        return TlsStream(sock._sslobj, sock)  # type: ignore[attr-defined]
-    if _is_gevents(sock):
-        return _stream_of_gevent(sock)
-    return PlainStream(PlainSocket(fileno=sock.detach()))
-
-
-def _stream_of_gevent(sock: Any) -> Stream:
-    _end_watchers(sock)
-    sslobj = getattr(sock, "_sslobj", None)
-    if sslobj is None:
-        return PlainStream(PlainSocket(fileno=sock._sock.detach()))
-    return TlsStream(sslobj, sock._sock)
 
 
 def _end_watchers(sock: Any) -> None:

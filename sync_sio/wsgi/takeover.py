@@ -26,7 +26,7 @@ from .swap import swap, why_not
 __all__ = ["CannotTake", "Taken", "hurry", "may_take", "take"]
 
 EMBEDDED: Final = "sync_sio.connection"
-"""Where our own threaded server puts the connection that it serves."""
+"""Where our own server puts the connection that it serves."""
 READ_AHEAD: Final = 65536
 
 

@@ -445,7 +445,8 @@ def test_other_addresses(site: Site, host: str) -> None:
 
 
 def connections(server: EmbeddedServer) -> Any:
-    return server._flavour._connections  # type: ignore[attr-defined]
+    assert server._service is not None
+    return server._service.connections
 
 
 def wait_for(is_there: Any, timeout: float = 5.0) -> None:
