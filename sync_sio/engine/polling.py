@@ -2,12 +2,14 @@
 
 A ticket is made under the connection's lock: answered from the outbox at once, or left waiting. Only then is the client's
 socket taken over and attached (or the worker waits). What is sent between the two answers the ticket, so nobody can miss it.
+The embedded server's connection is parked instead of taken over, and goes on with the client's next request after the answer.
 The loop answers attached tickets, not the sender: a broadcast never pays for HTTP, and a burst is one answer.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from ..drivers.base import Driver, Stream, Waiter
@@ -15,6 +17,7 @@ from ..errors import ProtocolError
 from ..protocol.engineio.packet import EnginePacketError
 from ..protocol.http import response
 from ..wsgi.compression import Packing
+from ..wsgi.takeover import Parking
 from .bodies import Body, Reply
 from .connection import Connection
 from .ends import slow_consumer
@@ -29,17 +32,19 @@ DISCARD_BYTES: Final = 65536
 class Ticket:
     """A GET that waits. Its headers were made when it was: the users' listeners may not run in the loop.
 
-    Attached to a stream, it is the loop's: only phase one touches `tail`. Held by a worker, `waiter` is set with the body, or with None
+    Attached to a stream, it is the loop's: only phase one touches `tail`. With a request that is parked, the web server sees to
+    what does not fit, and to a client that hangs up. Held by a worker, `waiter` is set with the body, or with None
     for "take what waits". With `farewell` set, before it is discarded, it is answered when it is.
     """
 
-    __slots__ = ("driver", "farewell", "fd", "is_attached", "polling", "reply", "stream", "tail", "waiter")
+    __slots__ = ("driver", "farewell", "fd", "is_attached", "parking", "polling", "reply", "stream", "tail", "waiter")
 
     def __init__(self, polling: PollingTransport, reply: Reply) -> None:
         self.polling = polling
         self.reply = reply
         self.driver: Driver = polling.connection.driver
         self.stream: Stream | None = None
+        self.parking: Parking | None = None
         self.waiter: Waiter | None = None
         self.fd = -1
         self.is_attached = False
@@ -50,7 +55,7 @@ class Ticket:
         """Answer with this body (phase one, or before anybody else can know the ticket)."""
         packing = self.reply.packing(body)
         if packing is None:
-            self._respond(body, body.data, None)
+            self.respond(body, body.data, None)
         else:
             self._pack(body, packing)
 
@@ -61,15 +66,19 @@ class Ticket:
         elif not packing.step():
             self.driver.post(self._pack, body, packing)
             return
-        self._respond(body, packing.body, packing.encoding)
+        self.respond(body, packing.body, packing.encoding)
 
-    def _respond(self, body: Body, data: bytes, encoding: str | None) -> None:
+    def respond(self, body: Body, data: bytes, encoding: str | None) -> None:
+        """Send the answer as far as it fits (phase one; if the request is parked, any thread)."""
+        if self.parking is not None:
+            self.polling.note(self.parking.finish(200, self.reply.lines(body, data, encoding), data, self._taken))
+            return
         if self.stream is None:
             return
         self.tail = memoryview(self._response(body, data, encoding))
         self._send()
         if self.tail is not None:
-            self.polling.unsent += len(self.tail)
+            self.polling.note(len(self.tail))
             self.driver.set_interest(self, False, True)
             self.driver.later(SEND_TIMEOUT, self.driver.discard, self)
 
@@ -102,13 +111,17 @@ class Ticket:
     def on_writable(self) -> None:
         before = self._unsent()
         self._send()
-        self.polling.unsent -= before - self._unsent()
+        self.polling.note(self._unsent() - before)
 
     def _unsent(self) -> int:
         return 0 if self.tail is None else len(self.tail)
 
+    def _taken(self, count: int) -> None:
+        """What did not fit into the answer of a parked request is sent, or never will be (the web server's phase one)."""
+        self.polling.note(-count)
+
     def on_discarded(self) -> None:
-        self.polling.unsent -= self._unsent()
+        self.polling.note(-self._unsent())
         self.tail = None
         if self.stream is not None:
             farewell = self.farewell
@@ -120,8 +133,8 @@ class Ticket:
 
 
 class PollingTransport:
-    """The polling side of one connection. `ticket`, `is_posting` and `is_answering` are guarded by the connection's lock;
-    `unsent` (bytes of answers that clients are slow to take) is the loop's."""
+    """The polling side of one connection. `ticket`, `is_posting`, `is_answering` and `unsent` (bytes of answers that clients are slow
+    to take) are guarded by the connection's lock."""
 
     __slots__ = ("connection", "farewell", "form", "is_answering", "is_posting", "ticket", "unsent")
 
@@ -174,6 +187,31 @@ class PollingTransport:
             # an overlap, an upgrade or the end came first, and found nobody to answer
             ticket.farewell = self.farewell
             self.connection.driver.discard(ticket)      # which happens even if the loop has ended; a post would not
+
+    def park(self, ticket: Ticket, parking: Parking) -> bool:
+        """The client's request is to be answered later by its web server (no lock held). False: that server cannot.
+
+        From the moment it is parked, the client may hang up (`gone`) and the connection may end. Whoever takes the ticket away
+        decides: `gone` ends the connection only if the ticket is still there, and an answer to a client that went is dropped.
+        """
+        if not parking.park(partial(self.gone, ticket)):
+            return False
+        with self.connection.lock:
+            ticket.parking = parking
+            ticket.is_attached = True
+            is_ours = self.ticket is ticket
+            if is_ours:
+                self.poke()
+        if not is_ours:
+            # an overlap, an upgrade, the end or the client itself came first, and found nobody to answer
+            ticket.respond(self.farewell, self.farewell.data, None)     # here, as the loop may have ended
+        return True
+
+    def note(self, count: int) -> None:
+        """So many bytes more, or fewer, wait for a client that is slow to take its answer (no lock held)."""
+        if count:
+            with self.connection.lock:
+                self.unsent += count
 
     def wait(self, ticket: Ticket) -> Body:
         """Hold the calling worker until the ticket is answered; for sockets that cannot be taken over."""
@@ -255,7 +293,7 @@ class PollingTransport:
         ticket.answer(self.form.noop)
 
     def gone(self, ticket: Ticket) -> None:
-        """The client hung up on a GET (phase one)."""
+        """The client hung up on a GET (phase one, here or of the web server)."""
         with self.connection.lock:
             if self.ticket is not ticket:
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import PayloadTooLarge
 from ..types import HeaderList
 from ..wsgi.environ import Request
-from ..wsgi.takeover import CannotTake
+from ..wsgi.takeover import CannotTake, parking_of
 from .headers import session_headers
 from .polling import PollingTransport, Ticket
 from .responses import PARKED, Answer, body_answer, reply_to, tell_no_takeover
@@ -23,6 +23,9 @@ def poll(server: EngineServer, request: Request, polling: PollingTransport, cors
         return Answer(400, [*cors, ("Content-Length", "0")])
     if not isinstance(got, Ticket):
         return body_answer(server, reply, got)
+    parking = parking_of(request.environ)
+    if parking is not None and polling.park(got, parking):
+        return PARKED
     try:
         taken = server.take(request.environ)
     except CannotTake as error:

@@ -16,14 +16,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ..drivers.base import Stream
 from ..errors import SyncSioError
-from ..types import Environ
+from ..types import Environ, HeaderList
 from .swap import swap, why_not
 
-__all__ = ["CannotTake", "Taken", "hurry", "may_take", "take"]
+__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take"]
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own server puts the connection that it serves."""
@@ -88,6 +88,31 @@ def take(environ: Environ) -> Taken:
     except OSError as error:
         raise CannotTake(f"{found.server}: the socket cannot be taken over: {error}") from error
     return Taken(stream, leftover, found.handshaken, found.server)
+
+
+class Parking(Protocol):
+    """A request of a server that lets applications answer later, and then reads the client's next one: our own."""
+
+    def park(self, gone: Callable[[], None]) -> bool:
+        """Leave the answer to `finish`, on the thread of the request. False: this one cannot be answered later.
+
+        Args:
+            gone: called in the server's phase one, at most once, when the client hangs up first.
+        """
+        ...
+
+    def finish(self, status: int, headers: HeaderList, body: bytes, on_sent: Callable[[int], None]) -> int:
+        """Answer it: any thread, without blocking; a client that has gone gets nothing.
+
+        Returns the bytes that did not fit; `on_sent` is called with their number when they are sent or never will be.
+        """
+        ...
+
+
+def parking_of(environ: Environ) -> Parking | None:
+    """Return where this request can be answered later; None on all servers but our own."""
+    connection: Parking | None = environ.get(EMBEDDED)
+    return connection
 
 
 def hurry(environ: Environ) -> None:
