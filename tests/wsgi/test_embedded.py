@@ -1,10 +1,11 @@
-"""The embedded server on threads, over real connections. What it has in common with others, `test_takeover` shows."""
+"""The embedded server on both runtimes, over real connections. What it has in common with others, `test_takeover` shows."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import queue
 import signal
 import socket
 import ssl
@@ -14,14 +15,18 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import gevent
 import pytest
 
 from sync_sio.types import Environ, StartResponse
 from sync_sio.wsgi import serving
 from sync_sio.wsgi.embedded import EmbeddedServer
+from sync_sio.wsgi.takeover import parking_of
 from tests.wsgi.servers import ROOT, Client, Server
+
+Runtime = Literal["threads", "gevent"]
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -29,10 +34,13 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 class Site:
     """An application with a page for each thing that an application may do."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: str = "threads") -> None:
         self.closed: list[str] = []
         self.release = threading.Event()
         self.entered = threading.Semaphore(0)
+        self.runtime = runtime
+        self.parked: queue.Queue[Any] = queue.Queue()
+        self.gone: queue.Queue[str] = queue.Queue()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         return getattr(self, environ["PATH_INFO"].strip("/") or "plain")(environ, start_response)  # type: ignore[no-any-return]
@@ -112,12 +120,28 @@ class Site:
 
     def wait(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         self.entered.release()
-        self.release.wait(10)
+        if self.runtime == "threads":
+            self.release.wait(10)
+        else:
+            while not self.release.is_set():
+                gevent.sleep(0.01)
         return self.plain(environ, start_response)
 
     def big(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [])
         return [b"x" * 3_000_000]
+
+    def park(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        parking = parking_of(environ)
+        assert parking is not None
+        if not parking.park(lambda: self.gone.put("gone")):
+            start_response("409 Conflict", [])
+            return [b"not read"]
+        self.parked.put(parking)
+        if environ["QUERY_STRING"] == "slow":
+            self.wait(environ, lambda *_: None)  # type: ignore[arg-type]
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"wrong"]
 
     def environ(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [])
@@ -125,15 +149,41 @@ class Site:
         return [repr(kept).encode()]
 
 
-@pytest.fixture
-def site() -> Site:
-    return Site()
+@contextlib.contextmanager
+def serving_on(runtime: Runtime, site: Site, certfile: str | None = None) -> Iterator[EmbeddedServer]:
+    """On gevent the hub is that of a thread, so that tests may block."""
+    server = EmbeddedServer(site, runtime=runtime, certfile=certfile)
+    if runtime == "threads":
+        with server:
+            yield server
+        return
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        wait_for(lambda: server.port != 0 and server._arrivals is not None)
+        yield server
+    finally:
+        site.release.set()
+        server.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(params=["threads", "gevent"])
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    kind: Runtime = request.param
+    return kind
 
 
 @pytest.fixture
-def server(site: Site, caplog: pytest.LogCaptureFixture) -> Iterator[EmbeddedServer]:
+def site(runtime: Runtime) -> Site:
+    return Site(runtime)
+
+
+@pytest.fixture
+def server(runtime: Runtime, site: Site, caplog: pytest.LogCaptureFixture) -> Iterator[EmbeddedServer]:
     caplog.set_level(logging.DEBUG, "sync_sio")
-    with EmbeddedServer(site) as server:
+    with serving_on(runtime, site) as server:
         yield server
         site.release.set()
     # what a test has expected in the log it has cleared
@@ -319,38 +369,36 @@ def test_idle_connections_and_slow_heads_end(server: EmbeddedServer, monkeypatch
         assert client.response()[0] == 408 and is_over(client)
 
 
-def test_stop_ends_within_a_second_and_lets_requests_end(site: Site) -> None:
-    server = EmbeddedServer(site)
-    server.start()
-    idle, busy, stuck = (Client(server.port) for _ in range(3))
-    assert request(idle, "/") == (200, b"plain")
-    busy.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
-    site.entered.acquire(timeout=5)
-    threading.Timer(0.1, site.release.set).start()
-    started = time.monotonic()
-    server.stop()
-    assert busy.response() == (200, b"plain") and busy.headers["connection"] == "close"
-    assert is_over(idle) and is_over(stuck)
-    assert time.monotonic() - started < 1
-    with pytest.raises(OSError):
-        Client(server.port)
-    server.stop()
-    for client in (idle, busy, stuck):
-        client.close()
+def test_stop_ends_within_a_second_and_lets_requests_end(runtime: Runtime, site: Site) -> None:
+    with contextlib.ExitStack() as stack, serving_on(runtime, site) as server:
+        idle, busy, stuck = (stack.enter_context(contextlib.closing(Client(server.port))) for _ in range(3))
+        assert request(idle, "/") == (200, b"plain")
+        busy.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        site.entered.acquire(timeout=5)
+        threading.Timer(0.1, site.release.set).start()
+        started = time.monotonic()
+        server.stop()
+        assert busy.response() == (200, b"plain") and busy.headers["connection"] == "close"
+        assert is_over(idle) and is_over(stuck)
+        assert time.monotonic() - started < 1
+        wait_for(lambda: not connections(server))
+        with pytest.raises(OSError):
+            Client(server.port)
+        server.stop()
 
 
-def test_stop_does_not_wait_for_what_never_ends(site: Site) -> None:
-    with EmbeddedServer(site) as server, contextlib.closing(Client(server.port)) as client:
+def test_stop_does_not_wait_for_what_never_ends(runtime: Runtime, site: Site) -> None:
+    with serving_on(runtime, site) as server, contextlib.closing(Client(server.port)) as client:
         client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         site.entered.acquire(timeout=5)
         started = time.monotonic()
         server.stop()
-        assert time.monotonic() - started < 1 and is_over(client)
-    site.release.set()
+        assert is_over(client) and time.monotonic() - started < 1
+        site.release.set()
 
 
-def test_serve_forever_ends_with_stop(site: Site) -> None:
-    server = EmbeddedServer(site)
+def test_serve_forever_ends_with_stop(runtime: Runtime, site: Site) -> None:
+    server = EmbeddedServer(site, runtime=runtime)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     wait_for(lambda: server.port != 0)
@@ -366,11 +414,122 @@ def test_a_port_in_use_is_said(server: EmbeddedServer, site: Site) -> None:
         EmbeddedServer(site, port=server.port).start()
 
 
+# --- answers that come later
+
+PARK = b"GET /park HTTP/1.1\r\nHost: x\r\n\r\n"
+TEXT = [("Content-Type", "text/plain")]
+
+
+def no_rest(_: int) -> None:
+    pytest.fail("all of it fitted")
+
+
+def test_an_answer_may_come_later_and_the_connection_goes_on(client: Client, site: Site) -> None:
+    for _ in range(3):
+        client.send(PARK)
+        assert site.parked.get(timeout=5).finish(200, TEXT, b"later", no_rest) == 0
+        assert client.response() == (200, b"later") and "connection" not in client.headers
+        assert request(client, "/") == (200, b"plain")
+    assert site.gone.empty()
+
+
+def test_an_answer_may_come_before_the_application_has_returned(server: EmbeddedServer, client: Client, site: Site) -> None:
+    client.send(PARK.replace(b"/park", b"/park?slow"))
+    parking = site.parked.get(timeout=5)
+    site.entered.acquire(timeout=5)
+    assert parking.finish(200, TEXT, b"early", no_rest) == 0
+    assert client.response() == (200, b"early")
+    client.send(GET)
+    with contextlib.closing(Client(server.port)) as other:      # nobody else waits for that application
+        assert request(other, "/") == (200, b"plain")
+    site.release.set()
+    assert client.response() == (200, b"plain")
+
+
+def test_what_is_sent_ahead_is_answered_in_order(client: Client, site: Site) -> None:
+    client.send(PARK + PARK + GET)
+    for text in (b"one", b"two"):
+        site.parked.get(timeout=5).finish(200, TEXT, text, no_rest)
+        assert client.response() == (200, text)
+    assert client.response() == (200, b"plain")
+    client.send(PARK)
+    parking = site.parked.get(timeout=5)
+    client.send(GET)
+    parking.finish(200, TEXT, b"three", no_rest)
+    assert [client.response(), client.response()] == [(200, b"three"), (200, b"plain")]
+
+
+def test_a_client_that_hangs_up_is_told_of_once(server: EmbeddedServer, site: Site) -> None:
+    for sends_ahead in (b"", b"x" * 100, b"x" * 200_000):
+        client = Client(server.port)
+        client.send(PARK)
+        parking = site.parked.get(timeout=5)
+        client.send(sends_ahead)
+        client.close()
+        if len(sends_ahead) < 1000:         # one that floods is not listened to any more: the answer tells
+            assert site.gone.get(timeout=5) == "gone"
+        parking.finish(200, TEXT, b"late", no_rest)
+        wait_for(lambda: not connections(server))
+        parking.finish(200, TEXT, b"later", no_rest)
+    assert site.gone.qsize() <= 1
+
+
+def test_clients_that_want_no_other_request_get_none(client: Client, site: Site) -> None:
+    client.send(PARK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    site.parked.get(timeout=5).finish(200, TEXT, b"bye", no_rest)
+    assert client.response() == (200, b"bye") and client.headers["connection"] == "close" and is_over(client)
+
+
+def test_a_request_that_was_not_read_cannot_be_parked(client: Client) -> None:
+    assert request(client, "/park", b"Content-Length: 5\r\n\r\nhello", "POST") == (409, b"not read")
+    assert request(client, "/") == (200, b"plain")
+
+
+def test_an_answer_that_does_not_fit_is_sent_as_the_client_takes_it(client: Client, site: Site) -> None:
+    sent: queue.Queue[int] = queue.Queue()
+    body = b"x" * 20_000_000
+    client.send(PARK)
+    left = site.parked.get(timeout=5).finish(200, TEXT, body, sent.put)
+    assert 0 < left < len(body) + 1000 and sent.empty()
+    client.send(GET)
+    assert client.response() == (200, body) and sent.get(timeout=5) == left
+    assert client.response() == (200, b"plain") and sent.empty()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_an_answer_that_is_not_taken_is_given_up(
+    hangs_up: bool, server: EmbeddedServer, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "IDLE_TIMEOUT", 75.0 if hangs_up else 0.3)
+    sent: queue.Queue[int] = queue.Queue()
+    with contextlib.closing(Client(server.port)) as client:
+        client.send(PARK)
+        left = site.parked.get(timeout=5).finish(200, TEXT, b"x" * 20_000_000, sent.put)
+        if hangs_up:
+            client.close()
+        assert sent.get(timeout=5) == left > 0
+        wait_for(lambda: not connections(server))
+        assert site.gone.empty() and sent.empty()
+
+
+def test_stop_leaves_a_parked_request_to_who_answers_it(runtime: Runtime, site: Site) -> None:
+    with contextlib.ExitStack() as stack:
+        with serving_on(runtime, site) as server:
+            client = stack.enter_context(contextlib.closing(Client(server.port)))
+            client.send(PARK)
+            parking = site.parked.get(timeout=5)
+            started = time.monotonic()
+        assert time.monotonic() - started < 1
+        parking.finish(200, TEXT, b"the end", no_rest)
+        assert client.response() == (200, b"the end") and client.headers["connection"] == "close"
+        assert runtime == "gevent" or is_over(client)       # that hub's thread has ended in this test
+
+
 # --- TLS
 
 
-def test_a_handshake_holds_only_its_own_connection(site: Site, certfile: Path) -> None:
-    with EmbeddedServer(site, certfile=str(certfile)) as server, contextlib.ExitStack() as stack:
+def test_a_handshake_holds_only_its_own_connection(runtime: Runtime, site: Site, certfile: Path) -> None:
+    with serving_on(runtime, site, str(certfile)) as server, contextlib.ExitStack() as stack:
         for data in (b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"):
             stack.enter_context(contextlib.closing(Client(server.port))).send(data)
         client = stack.enter_context(contextlib.closing(Client(server.port, is_tls=True)))
