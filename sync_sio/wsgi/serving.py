@@ -25,6 +25,7 @@ from typing import Any, Final
 from wsgiref.util import FileWrapper
 
 from ..drivers.base import Driver, Habit, Stream, Waiter
+from ..drivers.keeping import PlainSocket
 from ..drivers.strand import Strand
 from ..drivers.streams import PlainStream, TlsStream
 from ..protocol.http import response, response_head
@@ -49,7 +50,7 @@ MAX_HABITS: Final = 64
 _PLACE: Final = re.compile(r"(?:https?://[^/?]*)?/([^/?]*)")
 
 
-class RawSocket(_socket.socket):
+class RawSocket(PlainSocket):
     """A socket of the operating system's, also where gevent has patched; OpenSSL wants one that can be weakly referred to."""
 
     __slots__ = ("__weakref__",)
