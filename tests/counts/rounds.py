@@ -108,7 +108,7 @@ class FakeHubLoop:
             self.watchers[fd] = watcher
         return watcher
 
-    def timer(self, seconds: float) -> FakeWatcher:
+    def timer(self, seconds: float, repeat: float = 0.0, ref: bool = True) -> FakeWatcher:
         return FakeWatcher()
 
 
