@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 
 from sync_sio import Server
 from sync_sio.engine import EngineServer
-from sync_sio.types import Environ
-from sync_sio.wsgi.takeover import Taken
+from sync_sio.engine.polling import PollingTransport, Ticket
+from sync_sio.wsgi.takeover import Parking
 
 QUERY = "/socket.io/?EIO=4&transport=polling"
 
@@ -72,22 +72,25 @@ def test_after_the_end_requests_get_503() -> None:
     assert io.audit() == []
 
 
-def test_a_poll_that_arrives_while_the_server_ends_is_told_so() -> None:
+@pytest.mark.parametrize("is_parked", [True, False], ids=["parked", "taken over"])
+def test_a_poll_that_arrives_while_the_server_ends_is_told_so(is_parked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = EngineServer(runtime="threads")
     io = Server(engine, runtime="threads")
-    take = engine.take
+    park = PollingTransport.park
+    ended = []
 
-    def stop_and_take(environ: Environ) -> Taken:
+    def stop_and_park(self: PollingTransport, ticket: Ticket, parking: Parking) -> bool:
         engine.stop()
-        return take(environ)
+        ended.append(True)
+        return is_parked and park(self, ticket, parking)
 
+    monkeypatch.setattr(PollingTransport, "park", stop_and_park)
     with io.start() as running:
         path = "/engine.io/?EIO=4&transport=polling"
         status, body = page(running.port, path)
-        engine.take = stop_and_take
         assert status == 200
         assert page(running.port, f"{path}&sid={json.loads(body[1:])['sid']}") == (200, b"1")
-    assert engine.audit() == []
+    assert engine.audit() == [] and ended == [True]
 
 
 def test_closing_in_a_handler_does_not_wait_for_it() -> None:
