@@ -12,6 +12,7 @@ Linux and macOS, CPython with a GIL, plain sockets. Elsewhere nothing is ever ch
 from __future__ import annotations
 
 import _socket
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -162,7 +163,7 @@ class Judge:
         """
         if is_late or is_pooling:
             self._score = min(self._score + RISE, ENOUGH)
-            if self._score == ENOUGH:
+            if self._score == ENOUGH and (self.is_keeping or cores() > 1):
                 self._until = max(self._until, monotonic() + (HOLD if is_late else LINGER))
                 self.is_keeping = True
         else:
@@ -180,6 +181,15 @@ class Judge:
         if self.is_keeping:
             self.is_keeping = False
             keep(False)
+
+
+def cores() -> int:
+    """Count the processors that this process may use. With one, a thread that waits for the GIL cannot run while another sends, and
+    hardly ever gets it: keeping it would only give the other one its fair half.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def too_late() -> float:

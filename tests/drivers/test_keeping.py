@@ -22,11 +22,12 @@ METHODS = ("recv", "recv_into", "send")
 
 
 @pytest.fixture(autouse=True)
-def ordinary() -> Iterator[None]:
+def ordinary(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not keeping.is_on
     if not keeping.keep(True):
         pytest.skip("this system or interpreter cannot keep the GIL")
     keeping.keep(False)
+    monkeypatch.setattr(keeping, "cores", lambda: 2)
     yield
     keeping.keep(False)
 
@@ -111,6 +112,14 @@ def test_of_two_judges_the_one_who_wants_it_gets_it(clock: Clock) -> None:
     assert keeping.is_on
     second.rest()
     assert not keeping.is_on
+
+
+def test_with_one_core_nobody_can_take_it(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "cores", lambda: 1)
+    judge = Judge()
+    for _ in range(ENOUGH):
+        judge.look(is_late=True, is_pooling=True)
+    assert not keeping.is_on and not judge.is_keeping
 
 
 def test_what_cannot_be_done_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
