@@ -78,7 +78,7 @@ matrix: .venv/dev ## the unit tests on every other Python 3.10-3.13 of this mach
 
 # --- the rest
 
-bench: .venv/dev ## measure this server beside others, 25 minutes (BENCH="echo1 fan1000 --servers threads,node" for a part)
+bench: .venv/dev ## measure this server beside others, 20 minutes (BENCH="echo1 fan1000 --servers threads,node" for a part)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 fix: .venv/dev ## let ruff mend what it can

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ RUNS = 3
 
 
 def arguments_of(command_line: Sequence[str]) -> argparse.Namespace:
-    about = "Measure this server beside others. Without arguments: everything, in about 25 minutes."
+    about = "Measure this server beside others. Without arguments: everything, in about 20 minutes."
     parser = argparse.ArgumentParser("python -m tests.bench", description=about)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"some of: {' '.join(BY_NAME)}")
     parser.add_argument("--servers", help="some of the servers, with commas between; see --list")
@@ -119,5 +120,16 @@ def show(known: dict[str, Kind]) -> None:
         print(f"{name:17} {kind.title}")
 
 
+def stop(*_: object) -> None:
+    """End as by Ctrl-C, so that the server that is being measured ends too."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("[bench] stopped; --report tells what was measured until now", file=sys.stderr)
+        sys.exit(130)

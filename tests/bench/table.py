@@ -9,6 +9,7 @@ from .results import LIMIT_OF_OTHERS, Results
 from .workloads import ALL, OURS
 
 LIMITED = "†"
+LATE_US = 500
 MARKS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -120,6 +121,9 @@ def remarks(results: Results, workload: str) -> Iterator[str]:
     if any(results.has_load_as_limit(workload, server) for server in servers):
         yield f"{LIMITED} the load generator used over 90 % of its core: the server may be able to do more."
     for server in servers:
+        late = results.median(workload, server, "late_p99_us") or 0
+        if late > LATE_US:
+            yield f"{server}: the load generator was late itself, by {late / 1000:.1f} ms at the 99th percentile."
         error = results.error(workload, server)
         if error is not None:
             yield f"{server} failed: {' '.join(error.split())}"

@@ -138,10 +138,12 @@ static void read_client(struct client *c)
 
 static int wait_for(struct epoll_event *events, int64_t timeout_ns)
 {
+#ifdef SYS_epoll_pwait2
     struct timespec t = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
     int n = (int)syscall(SYS_epoll_pwait2, poller, events, BATCH, &t, NULL, (size_t)0);
-    if (n < 0 && errno == ENOSYS) n = epoll_wait(poller, events, BATCH, (int)(timeout_ns / 1000000));
-    return n;
+    if (n >= 0 || errno != ENOSYS) return n;
+#endif
+    return epoll_wait(poller, events, BATCH, (int)(timeout_ns / 1000000));      /* an old kernel: a load that is paced spins */
 }
 
 void turn(int64_t timeout_ns)
