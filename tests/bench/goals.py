@@ -85,12 +85,16 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{share * 100:.{digits}f} %"
 
 
+def times(ratio: float) -> str:
+    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×"
+
+
 def faster(results: Results, workload: str, server: str, against: str, factor: float) -> Goal:
     def judge(rate: float, theirs: float, cpu: float, their_cpu: float) -> tuple[str, bool, str]:
         # a server that waits for the load could do more
         limits = [name for name in (server, against) if results.has_load_as_limit(workload, name)]
-        note = ", ".join([f"CPU {their_cpu / cpu:.1f}×", *(f"the load was the limit of {name}" for name in limits)])
-        return f"{rate / theirs:.1f}×", rate >= factor * theirs, note
+        note = ", ".join([f"CPU {times(their_cpu / cpu)}", *(f"the load was the limit of {name}" for name in limits)])
+        return times(rate / theirs), rate >= factor * theirs, note
 
     figures = [results.median(workload, name, metric) for metric in ("rate", "cpu_us") for name in (server, against)]
     found = judged(BY_NAME[workload].title, server, against, f"{factor:g}×", figures, judge)
@@ -152,7 +156,7 @@ def flat(results: Results) -> Iterator[Goal]:
 
 def flat_from(results: Results, what: str, few: str, many: str, limit: float) -> Iterator[Goal]:
     def judge(little: float, much: float) -> tuple[str, bool, str]:
-        return f"{much / little:.2f}×", much <= limit * little, f"{little:.1f} → {much:.1f} µs"
+        return times(much / little), much <= limit * little, f"{little:.1f} → {much:.1f} µs"
 
     for server in OURS:
         figures = [results.median(workload, server, "cpu_us") for workload in (few, many)]

@@ -41,7 +41,8 @@ class Results:
         return [row for row in self.rows if (row.workload, row.server) == (workload, server) and row.error is None]
 
     def values(self, workload: str, server: str, metric: str) -> list[float]:
-        return [float(row.report[metric]) for row in self.of(workload, server)]
+        """Return the metric of each run that has it: an older file may not."""
+        return [float(row.report[metric]) for row in self.of(workload, server) if metric in row.report]
 
     def median(self, workload: str, server: str, metric: str) -> float | None:
         """Return the median over the runs, or None if there was no run."""

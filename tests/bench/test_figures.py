@@ -35,7 +35,7 @@ def test_ratios_are_of_medians() -> None:
     theirs = [("echo1", "node", report(rate=rate)) for rate in (1000, 1, 1001)]
     found = results(*ours, *theirs)
     met = goal(found, "one outstanding, 32 B", "threads", "node")
-    assert (met.measured, met.is_met, met.note) == ("1.3×", True, "CPU 1.0×")
+    assert (met.measured, met.is_met, met.note) == ("1.30×", True, "CPU 1.00×")
     assert [each.server for each in goals.goals(found)] == ["threads"]
 
 
@@ -48,6 +48,10 @@ def test_a_load_that_was_the_limit_is_said() -> None:
 def test_a_busy_machine_is_said() -> None:
     found = results(("echo1", "threads", report(others_cpu=0.3)), ("echo1", "node", report(others_cpu=0.1)))
     assert "in 1 of 2 runs other processes used over 15 % of a core" in table.machine(found)
+
+
+def test_a_load_that_was_late_is_said() -> None:
+    assert "node: the load generator was late itself, by 2.0 ms" in table.details(results(("half", "node", report(late_p99_us=2000.0))))
 
 
 def test_a_run_that_failed_is_in_the_table_and_not_in_the_goals() -> None:

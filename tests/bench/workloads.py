@@ -89,7 +89,7 @@ def crowd(members: int) -> Workload:
 def slow(deaf: int) -> Workload:
     load = {"kind": "broadcast", "clients": 1000, "size": 16384, "deaf": deaf, "seconds": 5}
     environ = {"BENCH_COUNTING": "1", "BENCH_OPTIONS": json.dumps({"max_buffered_bytes": SLOW_LIMIT})}
-    title = f"broadcast of 16 KiB to 1,000 clients, {deaf or 'none'} of which never read{'s' * (not deaf)}"
+    title = f"broadcast of 16 KiB to 1,000 clients, {deaf} of which never read" if deaf else "broadcast of 16 KiB to 1,000 clients"
     return Workload(f"slow{deaf}", title, "deliveries/s", load, OURS, environ=environ)
 
 
