@@ -72,3 +72,9 @@ def chromium() -> Path:
 @pytest.fixture(scope="session")
 def redis_server() -> Path:
     return need(tools.redis_server)
+
+
+@pytest.fixture(scope="session")
+def strace() -> Path:
+    """The program that shows a server's system calls."""
+    return need(tools.strace)

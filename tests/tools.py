@@ -119,6 +119,11 @@ def openssl() -> Path:
     return _program("openssl", "openssl")
 
 
+def strace() -> Path:
+    """The program that shows a server's system calls."""
+    return _program("strace", "strace")
+
+
 def uwsgi() -> Path:
     """The server uWSGI, which pip compiles: so it is no plain requirement of the tests."""
     program = Path(sys.prefix) / "bin" / "uwsgi"
@@ -238,6 +243,7 @@ def prepare() -> int:
         "Chromium": chromium,
         "Redis": redis_server,
         "OpenSSL": openssl,
+        "strace": strace,
         "C compiler": compiler,
         "uWSGI": uwsgi,
     }

@@ -2,7 +2,7 @@
 
 It is imported by real WSGI servers, so it must stay importable by its bare name (`app:application`). Options come
 through the environment: `LIVE_OPTIONS` (JSON, for `Server`), `LIVE_ENGINE_OPTIONS` (JSON, for `EngineServer`; by default what
-both have in common), `LIVE_HOOKS` (a list of words: `generate_id`, `headers`, `deny`), `LIVE_SWITCH_INTERVAL` (seconds).
+both have in common), `LIVE_HOOKS` (a list of words: `generate_id`, `headers`, `deny`, `traced`), `LIVE_SWITCH_INTERVAL` (seconds).
 
 What happens on the server is kept in a journal that tests read at `/journal?id=…`; `/stats`, `/audit` and `/plain` tell
 about the process. Exceptions that belong to a test say "on purpose": every other traceback in the log fails the run.
@@ -34,6 +34,7 @@ import operators_app
 
 import sync_sio
 from sync_sio import AckTimeout, ConnectRefused, Disconnected, RequestRefused, Server, SlowConsumer, event
+from sync_sio.drivers import strand
 from sync_sio.engine import EngineServer
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -46,6 +47,9 @@ if interval := os.environ.get("LIVE_SWITCH_INTERVAL"):
 
 options: dict[str, Any] = json.loads(os.environ.get("LIVE_OPTIONS", "{}"))
 hooks = os.environ.get("LIVE_HOOKS", "").split()
+if "traced" in hooks:
+    # under strace a system call takes as long as a query, and what a handler sends would make it look like one that blocks
+    strand.TOO_SLOW = float("inf")
 SHARED = (
     "runtime", "transports", "allow_upgrades", "ping_interval", "ping_timeout", "upgrade_timeout", "max_http_buffer_size",
     "cors_allowed_origins", "cookie", "http_compression", "per_message_deflate", "initial_packet", "max_connections", "ws_engine",

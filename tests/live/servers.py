@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ TRACEBACK = re.compile(r"^Traceback \(most recent call last\):$", re.MULTILINE)
 class Server:
     """One server process; `port`, `pid` (of the process that serves) and what it has logged."""
 
-    def __init__(self, kind: str, log: Path, options: dict[str, Any], environ: dict[str, str], extra: list[str]) -> None:
+    def __init__(
+        self, kind: str, log: Path, options: dict[str, Any], environ: dict[str, str], extra: list[str], before: Sequence[str] = ()
+    ) -> None:
         self.kind = kind
         self.log_path = log
         self.host = HOST
@@ -53,7 +55,7 @@ class Server:
             "LIVE_OPTIONS": json.dumps(options),
             **environ,
         }
-        self.command = command_of(kind, self.port, environ) + extra
+        self.command = [*before, *command_of(kind, self.port, environ), *extra]
         with open(log, "ab") as output:
             self.process = subprocess.Popen(self.command, cwd=HERE, env=self.environ, stdout=output, stderr=subprocess.STDOUT)
 
@@ -164,12 +166,18 @@ class Servers:
         return self.shared[wish]
 
     def start(
-        self, kind: str, hooks: str = "", environ: dict[str, str] | None = None, extra: tuple[str, ...] = (), **options: Any
+        self,
+        kind: str,
+        hooks: str = "",
+        environ: dict[str, str] | None = None,
+        extra: tuple[str, ...] = (),
+        before: tuple[str, ...] = (),
+        **options: Any,
     ) -> Server:
-        """Start a server that the caller has to `finish`."""
+        """Start a server that the caller has to `finish`; `before`: what runs its command, a tracer for example."""
         self.count += 1
         log = self.directory / f"{self.count}-{kind}.log"
-        server = Server(kind, log, options, {"LIVE_HOOKS": hooks, **(environ or {})}, list(extra))
+        server = Server(kind, log, options, {"LIVE_HOOKS": hooks, **(environ or {})}, list(extra), before)
         server.wait_until_it_answers()
         return server
 
