@@ -9,8 +9,9 @@ import socket
 from typing import Any, Final
 
 from ..drivers.base import Waiter
+from ..drivers.keeping import PlainSocket
 from . import serving
-from .serving import HttpConnection, RawSocket, Service
+from .serving import HttpConnection, Service, TlsSocket
 
 __all__ = ["Arrivals", "open_listener"]
 
@@ -22,13 +23,13 @@ PAUSE: Final = 0.05
 """Seconds until connections are accepted again when no descriptor could be had."""
 
 
-def open_listener(host: str, port: int, backlog: int) -> RawSocket:
+def open_listener(host: str, port: int, backlog: int) -> PlainSocket:
     """Raises OSError when the port is in use, or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.create_server(
         (host, port), family=family, backlog=backlog, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
     )
-    listener = RawSocket(family, socket.SOCK_STREAM, 0, fileno=made.detach())     # where gevent has patched, that one was gevent's
+    listener = PlainSocket(family, socket.SOCK_STREAM, 0, fileno=made.detach())     # where gevent has patched, that one was gevent's
     listener.setblocking(False)
     return listener
 
@@ -36,10 +37,11 @@ def open_listener(host: str, port: int, backlog: int) -> RawSocket:
 class Arrivals:
     """Accepts connections: a `base.Watched`. All of it but `close` is phase one."""
 
-    def __init__(self, listener: RawSocket, service: Service) -> None:
+    def __init__(self, listener: PlainSocket, service: Service) -> None:
         self.fd = listener.fileno()
         self._listener = listener
         self._service = service
+        self._kind = PlainSocket if service.tls is None else TlsSocket
         self._driver = service.driver
         self._closed: Waiter = service.driver.waiter()
         self._is_looking = False
@@ -73,7 +75,7 @@ class Arrivals:
         self._closed.wait(1.0)
 
     def _begin(self, number: int, address: Any) -> None:
-        sock = RawSocket(self._listener.family, _socket.SOCK_STREAM, 0, fileno=number)
+        sock = self._kind(self._listener.family, _socket.SOCK_STREAM, 0, fileno=number)
         try:
             connection = HttpConnection(sock, address, self._service)
         except OSError:                     # it has gone already, on some platforms

@@ -34,7 +34,7 @@ from .answer import Answer, ClientGone, connection_lines
 from .http1 import MAX_HEAD, BadRequest, Body, Head, find_head, parse_head
 from .takeover import EMBEDDED
 
-__all__ = ["HttpConnection", "RawSocket", "Service"]
+__all__ = ["HttpConnection", "Service", "TlsSocket"]
 
 logger = logging.getLogger("sync_sio.wsgi")
 
@@ -50,8 +50,8 @@ MAX_HABITS: Final = 64
 _PLACE: Final = re.compile(r"(?:https?://[^/?]*)?/([^/?]*)")
 
 
-class RawSocket(PlainSocket):
-    """A socket of the operating system's, also where gevent has patched; OpenSSL wants one that can be weakly referred to."""
+class TlsSocket(PlainSocket):
+    """OpenSSL wants a socket that can be weakly referred to."""
 
     __slots__ = ("__weakref__",)
 
@@ -132,7 +132,7 @@ class HttpConnection:
         "queued_bytes",
     )
 
-    def __init__(self, sock: RawSocket, address: Any, service: Service) -> None:
+    def __init__(self, sock: PlainSocket, address: Any, service: Service) -> None:
         self._service = service
         self._address = address
         self._raw = sock
