@@ -33,7 +33,10 @@ class ClientGone(ConnectionError):
 class Line(Protocol):
     """The connection, as an answer sees it."""
 
-    is_ending: bool
+    @property
+    def is_ending(self) -> bool:
+        """The server stops: no further request on this connection."""
+        ...
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises ClientGone."""
@@ -58,11 +61,6 @@ class Answer:
         self.keeps_alive = head.keeps_alive
         self.is_elsewhere = False
         """The client gets its answer from whoever has the connection by now: what is written here reaches nobody."""
-
-    @property
-    def is_read(self) -> bool:
-        """Nothing of the request is left to be read."""
-        return self._body.is_over
 
     def start(self, status: str, headers: HeaderList, exc_info: _ExcInfo = None) -> Any:
         """WSGI's `start_response`."""

@@ -11,7 +11,8 @@ from typing import Any, Final
 from ..drivers.base import Waiter
 from ..drivers.keeping import PlainSocket
 from . import serving
-from .serving import HttpConnection, Service, TlsSocket
+from .service import Service, TlsSocket
+from .serving import HttpConnection
 
 __all__ = ["Arrivals", "open_listener"]
 

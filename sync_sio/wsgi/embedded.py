@@ -18,7 +18,7 @@ from ..drivers.choose import choose
 from ..drivers.locks import get_ident
 from ..types import WSGIApp
 from .arrivals import Arrivals, open_listener
-from .serving import Service
+from .service import Service
 
 __all__ = ["EmbeddedServer"]
 

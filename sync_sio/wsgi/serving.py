@@ -11,32 +11,28 @@ connection goes on with its next request. What the application writes in the ord
 from __future__ import annotations
 
 import _socket
-import logging
-import re
 import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any, Final
-from wsgiref.util import FileWrapper
 
-from ..drivers.base import Driver, Habit, Stream, Waiter
+from ..drivers.base import Stream, Waiter
 from ..drivers.keeping import PlainSocket
 from ..drivers.strand import Strand
 from ..drivers.streams import PlainStream, TlsStream
-from ..protocol.http import response, response_head
-from ..types import Environ, HeaderList, WSGIApp
-from .answer import Answer, ClientGone, connection_lines
-from .http1 import MAX_HEAD, BadRequest, Body, Head, find_head, parse_head
+from ..protocol.http import response
+from ..types import HeaderList
+from .answer import connection_lines
+from .exchange import RECEIVE, Exchange
+from .http1 import MAX_HEAD, BadRequest, find_head, parse_head
+from .service import Service
 from .takeover import EMBEDDED
 
-__all__ = ["HttpConnection", "Service", "TlsSocket"]
-
-logger = logging.getLogger("sync_sio.wsgi")
+__all__ = ["HttpConnection"]
 
 IDLE_TIMEOUT: Final = 75.0
 """Seconds that a connection may wait for its next request, for a piece of a body, and for its client to take a piece of an answer."""
@@ -44,39 +40,6 @@ HEAD_TIMEOUT: Final = 20.0
 """Seconds in which a request's head has to be there once it has begun; also the TLS handshake."""
 LINGER_TIMEOUT: Final = 0.5
 """Seconds that a refused client is listened to: closing at once would reset the connection, and it might never see the answer."""
-RECEIVE: Final = 64 * 1024
-MAX_HABITS: Final = 64
-
-_PLACE: Final = re.compile(r"(?:https?://[^/?]*)?/([^/?]*)")
-
-
-class TlsSocket(PlainSocket):
-    """OpenSSL wants a socket that can be weakly referred to."""
-
-    __slots__ = ("__weakref__",)
-
-
-@dataclass(slots=True)
-class Service:
-    """What all connections of one server share."""
-
-    app: WSGIApp
-    environ: Environ
-    driver: Driver
-    tls: ssl.SSLContext | None
-    connections: set[HttpConnection] = field(default_factory=set)
-    habits: dict[str, Habit] = field(default_factory=dict)
-
-    def habit(self, head: Head) -> Habit:
-        """Return what is known of the requests to one part of the site: a page that blocks is kept from the thread that reads."""
-        matched = _PLACE.match(head.target)
-        name = matched[1] if matched else ""
-        habit = self.habits.get(name)
-        if habit is None:
-            if len(self.habits) >= MAX_HABITS:
-                name = ""
-            habit = self.habits.setdefault(name, Habit())
-        return habit
 
 
 class _State(Enum):
@@ -105,10 +68,8 @@ class HttpConnection:
 
     __slots__ = (
         "_address",
-        "_answer",
-        "_buffer",
+        "_exchange",
         "_gone",
-        "_head",
         "_is_deaf",
         "_is_watched",
         "_may_go_on",
@@ -117,9 +78,9 @@ class HttpConnection:
         "_service",
         "_state",
         "_strand",
-        "_stream",
         "_tail",
         "_waiter",
+        "buffer",
         "corked",
         "deadline",
         "driver",
@@ -130,30 +91,31 @@ class HttpConnection:
         "max_queued_bytes",
         "queued",
         "queued_bytes",
+        "stream",
     )
 
     def __init__(self, sock: PlainSocket, address: Any, service: Service) -> None:
         self._service = service
         self._address = address
         self._raw = sock
-        self._stream: Stream
+        self.stream: Stream
         self.driver = driver = service.driver
         self.lock = driver.lock()
         if service.tls is None:
             self._state = READING
-            self._stream = PlainStream(sock)
+            self.stream = PlainStream(sock)
         else:
             self._state = SHAKING
-            self._stream = TlsStream(service.tls._wrap_socket(sock, server_side=True), sock)  # type: ignore[attr-defined]
-        self.fd = self._stream.fd
+            self.stream = TlsStream(service.tls._wrap_socket(sock, server_side=True), sock)  # type: ignore[attr-defined]
+        self.fd = self.stream.fd
         self._strand = Strand(self)
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._is_watched = False
         self._is_deaf = False
         """It is watched, but not for what the client sends: that is too much already."""
         self._waiter: Waiter | None = None
-        self._head: Head | None = None
-        self._answer: Answer | None = None
+        self._exchange: Exchange | None = None
+        """What the turn works on, or has parked."""
         self._gone: Callable[[], None] | None = None
         self._tail: memoryview | None = None
         self._on_sent: Callable[[], None] | None = None
@@ -227,7 +189,7 @@ class HttpConnection:
             self._tail = None
             told, self._on_sent = self._on_sent, None
             self._service.connections.discard(self)
-            self._stream.close()
+            self.stream.close()
         if told is not None:
             told()
 
@@ -236,14 +198,14 @@ class HttpConnection:
         with self.lock:
             if now < self.deadline or (self._state is PARKED and self._tail is None):
                 return
-            if self._state is READING and self._buffer:
+            if self._state is READING and self.buffer:
                 self._refuse(BadRequest(408, f"the request's head was not there after {HEAD_TIMEOUT:g} s"))
             elif self._state in (SHAKING, READING, PARKED):
                 self._close()
 
     def _shake(self) -> None:
         try:
-            self._stream._sslobj.do_handshake()  # type: ignore[attr-defined]
+            self.stream._sslobj.do_handshake()  # type: ignore[attr-defined]
         except ssl.SSLWantReadError:
             return
         except ssl.SSLWantWriteError:
@@ -260,19 +222,19 @@ class HttpConnection:
         self._read()
 
     def _read(self) -> None:
-        data = self._stream.recv(MAX_HEAD)
+        data = self.stream.recv(MAX_HEAD)
         if data is None:
             return
         if not data:
             self._close()
             return
-        is_first = not self._buffer
-        self._buffer += data
+        is_first = not self.buffer
+        self.buffer += data
         self._find_request(is_first)
 
     def _find_request(self, is_first: bool) -> None:
         """Begin a turn if a whole head is there. `is_first`: these are its first bytes."""
-        buffer = self._buffer
+        buffer = self.buffer
         while buffer.startswith(b"\r\n"):
             del buffer[:2]                  # some clients send one behind a body
         if not buffer:
@@ -289,9 +251,9 @@ class HttpConnection:
             return
         del buffer[:end]
         self._state = WORKING
-        self._head = head
+        self._exchange = exchange = Exchange(self, head)
         strand = self._strand
-        if strand.put(_serve, self, head, self._service.habit(head)):
+        if strand.put(HttpConnection.work, self, exchange, self._service.habit(head)):
             self.driver.run(strand)
 
     def _note(self) -> None:
@@ -303,12 +265,12 @@ class HttpConnection:
         """Take what a client sends while its answer is awaited, or return whom to tell that it went."""
         if self._is_deaf:
             return self._lose()             # nobody asked: it broke
-        data = self._stream.recv(RECEIVE)
+        data = self.stream.recv(RECEIVE)
         if data == b"":
             return self._lose()
         if data is not None:
-            self._buffer += data
-            if len(self._buffer) > MAX_HEAD:
+            self.buffer += data
+            if len(self.buffer) > MAX_HEAD:
                 self._is_deaf = True
                 self.driver.set_interest(self, False, self._tail is not None)
         return None
@@ -355,7 +317,7 @@ class HttpConnection:
             return
         self._state = READING
         self.deadline = self.driver.now() + IDLE_TIMEOUT
-        if self._buffer:
+        if self.buffer:
             self._find_request(True)
         if self._state is READING:
             self._watch()
@@ -364,7 +326,7 @@ class HttpConnection:
         text = f"{refusal}\n".encode()
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
         with suppress(OSError):             # it is short: what does not fit is for a client that does not read
-            self._stream.send(response(refusal.status, headers, text))
+            self.stream.send(response(refusal.status, headers, text))
         self._linger()
 
     def _linger(self) -> None:
@@ -374,48 +336,10 @@ class HttpConnection:
         self._watch()
         self.driver.later(LINGER_TIMEOUT, self.driver.discard, self)
 
-    # -- the turn: where bodies come from, and answers go --------------------------------------------------------------------
+    # -- the turn ------------------------------------------------------------------------------------------------------------
 
-    def read_some(self, limit: int) -> bytes:
-        if not self._buffer and not self._receive():
-            return b""
-        piece = bytes(self._buffer[:limit])
-        del self._buffer[:limit]
-        return piece
-
-    def read_line(self, limit: int) -> bytes:
-        while (end := self._buffer.find(b"\r\n", 0, limit + 2)) < 0:
-            if len(self._buffer) >= limit + 2:
-                raise BadRequest(400, f"a line of over {limit} bytes")
-            if not self._receive():
-                raise ConnectionError("the client ended the request body early")
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
-
-    def send(self, data: bytes) -> None:
-        """Send all of it. Each piece that the client takes gives it time for the next: only one that stands still is given up."""
-        try:
-            view = memoryview(data)
-            while (sent := self._stream.send(view)) < len(view):
-                view = view[sent:]
-                if not self._wait(is_writable=True):
-                    raise TimeoutError(f"the client has taken nothing for {IDLE_TIMEOUT:g} s")
-        except OSError as error:
-            raise ClientGone(str(error)) from error
-
-    def _receive(self) -> bool:
-        """Add what comes to the buffer; False at the end."""
-        while True:
-            data = self._stream.recv(RECEIVE)
-            if data is not None:
-                self._buffer += data
-                return bool(data)
-            if not self._wait():
-                raise TimeoutError(f"the client has sent nothing for {IDLE_TIMEOUT:g} s")
-
-    def _wait(self, is_writable: bool = False) -> bool:
-        """Block this turn until the client sends, or takes, something, or has gone. False: it took too long."""
+    def wait(self, is_writable: bool = False) -> None:
+        """Block this turn until the client sends, or takes, something, or has gone. Raises TimeoutError when it takes too long."""
         waiter = self.driver.waiter()
         with self.lock:
             self._waiter = waiter
@@ -426,83 +350,48 @@ class HttpConnection:
         with self.lock:
             self._waiter = None
             self._forget()
-        return is_there
+        if not is_there:
+            raise TimeoutError(f"the client has {'taken' if is_writable else 'sent'} nothing for {IDLE_TIMEOUT:g} s")
 
-    def work(self, head: Head) -> None:
+    def work(self, exchange: Exchange) -> None:
         """Answer one request (a turn)."""
-        body = Body(self, head.length, (lambda: self.send(response_head(100, ()))) if head.expects_continue else _nothing)
-        answer = self._answer = Answer(self, head, body)
-        may_go_on = False
-        try:
-            Context().run(self._run, head, body, answer)
-            # that of an answer which is elsewhere may be the next request's by now: nothing is touched
-            may_go_on = not answer.is_elsewhere and answer.keeps_alive and self._drain(body)
-        except OSError:
-            pass                            # the client went; what it was doing then has been told to the application
-        if answer.is_elsewhere:
-            return
-        with self.lock:
-            if may_go_on:
-                self._go_on()
-            elif answer.keeps_alive or body.is_over:
-                self._close()
-            else:
-                self._linger()
-
-    def _run(self, head: Head, body: Body, answer: Answer) -> None:
-        """Call the application: a wall."""
         address = self._address
         is_pair = isinstance(address, tuple) and len(address) > 1
         environ = {
             **self._service.environ,
-            **head.environ(),
             "REMOTE_ADDR": address[0] if is_pair else "",
             "REMOTE_PORT": str(address[1]) if is_pair else "",
-            "wsgi.input": body,
-            "wsgi.errors": sys.stderr,
-            "wsgi.file_wrapper": FileWrapper,
             EMBEDDED: self,
         }
-        try:
-            result = self._service.app(environ, answer.start)
-            try:
-                answer.send_all(result)
-            finally:
-                close = getattr(result, "close", None)
-                if close is not None:
-                    close()
-        except ClientGone:
-            answer.keeps_alive = False
-        except Exception:
-            if not (body.is_broken and answer.may_fail()):
-                logger.exception("the application failed on %s %s", head.method, head.target)
-            answer.fail()
-
-    def _drain(self, body: Body) -> bool:
-        """Make way for the next request."""
-        while not body.is_over:
-            if not body.read(RECEIVE) and not body.is_over:
-                return False
-        return True
+        may_go_on = Context().run(exchange.run, self._service.app, environ)
+        if exchange.answer.is_elsewhere:
+            return                          # the connection may be at its next request by now: nothing is touched
+        with self.lock:
+            if may_go_on:
+                self._go_on()
+            elif exchange.answer.keeps_alive or exchange.body.is_over:
+                self._close()
+            else:
+                self._linger()
 
     # -- for the application, in its turn ------------------------------------------------------------------------------------
 
     def read_ahead(self) -> bytes:
-        data = bytes(self._buffer)
-        self._buffer.clear()
+        data = bytes(self.buffer)
+        self.buffer.clear()
         return data
 
     def give_away(self) -> Stream:
         """Return the stream, which is no longer ours. What was read behind the request is had with `read_ahead` before."""
         with self.lock:
-            answer = self._answer
-            if self._state is not WORKING or answer is None:
+            exchange = self._exchange
+            if self._state is not WORKING or exchange is None:
                 raise ConnectionError("the connection was given away before, or has ended")
             self._forget()
             self._state = OVER
-            answer.is_elsewhere = True
+            exchange.answer.is_elsewhere = True
         self._service.connections.discard(self)
-        return self._stream
+        return self.stream
 
     def park(self, gone: Callable[[], None]) -> bool:
         """Leave the answer to `finish`. False: this request cannot be answered later, as its body was not read.
@@ -511,11 +400,11 @@ class HttpConnection:
             gone: called in phase one, once, when the client hangs up before; not when the server stops.
         """
         with self.lock:
-            answer = self._answer
-            if self._state is not WORKING or answer is None or not answer.is_read:
+            exchange = self._exchange
+            if self._state is not WORKING or exchange is None or not exchange.body.is_over:
                 return False
             self._state = PARKED
-            answer.is_elsewhere = True
+            exchange.answer.is_elsewhere = True
             self._gone = gone
             self._watch()
         return True
@@ -533,9 +422,10 @@ class HttpConnection:
             The bytes that did not fit at once.
         """
         with self.lock:
-            head = self._head
-            if self._state is not PARKED or self._tail is not None or head is None:
+            exchange = self._exchange
+            if self._state is not PARKED or self._tail is not None or exchange is None:
                 return 0
+            head = exchange.head
             self._gone = None
             self._may_go_on = head.keeps_alive and not self.is_ending
             self._tail = memoryview(response(status, [*headers, *connection_lines(head, self._may_go_on)], body))
@@ -549,7 +439,7 @@ class HttpConnection:
         """Send what is left of such an answer (lock held). False: some of it still is."""
         assert self._tail is not None
         try:
-            sent = self._stream.send(self._tail)
+            sent = self.stream.send(self._tail)
         except OSError:
             self._tail = None
             self._close()
@@ -574,7 +464,7 @@ class HttpConnection:
         """The server stops: go when the current request is answered, at once if there is none. Any thread."""
         with self.lock:
             self.is_ending = True
-            if self._state is SHAKING or (self._state is READING and not self._buffer):
+            if self._state is SHAKING or (self._state is READING and not self.buffer):
                 self._close()
 
     def abort(self) -> None:
@@ -589,10 +479,3 @@ class HttpConnection:
     @property
     def is_parked(self) -> bool:
         return self._state is PARKED
-
-
-def _serve(connection: HttpConnection, head: Head) -> None:
-    connection.work(head)
-
-
-def _nothing() -> None: ...
