@@ -38,6 +38,11 @@ class Line(Protocol):
         """The server stops: no further request on this connection."""
         ...
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Somebody else has the connection, or will answer: what is written here reaches nobody."""
+        ...
+
     def send(self, data: bytes) -> None:
         """Send all of it; raises ClientGone."""
         ...
@@ -59,8 +64,6 @@ class Answer:
         self._left: int | None = None
         """Bytes that Content-Length promised and that have not been sent; None: it was not said."""
         self.keeps_alive = head.keeps_alive
-        self.is_elsewhere = False
-        """The client gets its answer from whoever has the connection by now: what is written here reaches nobody."""
 
     def start(self, status: str, headers: HeaderList, exc_info: _ExcInfo = None) -> Any:
         """WSGI's `start_response`."""
@@ -79,7 +82,7 @@ class Answer:
         return self.write
 
     def send_all(self, result: Iterable[bytes]) -> None:
-        if self.is_elsewhere:
+        if self._connection.is_elsewhere:
             return
         if isinstance(result, list | tuple):
             body = b"".join(result)
@@ -100,7 +103,7 @@ class Answer:
             self.keeps_alive = False
 
     def write(self, data: bytes) -> None:
-        if self.is_elsewhere:
+        if self._connection.is_elsewhere:
             return
         if self._is_sent:
             self._connection.send(self._framed(data))
@@ -110,7 +113,7 @@ class Answer:
     def fail(self) -> None:
         """The application raised. If nothing has been sent, the client is told."""
         self.keeps_alive = False
-        if not self._is_sent and not self.is_elsewhere:
+        if not self._is_sent and not self._connection.is_elsewhere:
             self._is_sent = True
             status = 400 if self._body.is_broken else 500
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from enum import Enum
 from typing import Final, Protocol
 from wsgiref.util import FileWrapper
 
@@ -13,7 +14,7 @@ from ..types import Environ, WSGIApp
 from .answer import Answer, ClientGone
 from .http1 import BadRequest, Body, Head
 
-__all__ = ["RECEIVE", "Exchange", "Wire"]
+__all__ = ["RECEIVE", "End", "Exchange", "Wire"]
 
 logger = logging.getLogger("sync_sio.wsgi")
 
@@ -33,28 +34,40 @@ class Wire(Protocol):
         ...
 
 
+class End(Enum):
+    """What becomes of the connection behind a request."""
+
+    NEXT = "its client may send another"
+    CLOSE = "it is closed"
+    LINGER = "it is closed when the client has had time to see the answer"
+    ELSEWHERE = "somebody else has it, or will answer"
+
+
 class Exchange:
     """Where the body comes from (`http1.ByteSource`), where the answer goes (`answer.Line`), and the application between them."""
 
-    __slots__ = ("_wire", "answer", "body", "head")
+    __slots__ = ("_wire", "head", "is_elsewhere")
 
     def __init__(self, wire: Wire, head: Head) -> None:
         self._wire = wire
         self.head = head
-        self.body = Body(self, head.length, self._tell_to_go_on if head.expects_continue else _nothing)
-        self.answer = Answer(self, head, self.body)
+        self.is_elsewhere = False
+        """The client gets its answer from whoever has the connection by now: what is written here reaches nobody."""
 
     @property
     def is_ending(self) -> bool:
         return self._wire.is_ending
 
-    def run(self, app: WSGIApp, environ: Environ) -> bool:
-        """Call the application and send what it says: a wall. True: the next request may be read.
+    def run(self, app: WSGIApp, environ: Environ) -> End:
+        """Call the application and send what it says: a wall.
 
         Args:
             environ: without what the request itself says; changed.
         """
-        head, body, answer = self.head, self.body, self.answer
+        head = self.head
+        # local, as both have this object: a request leaves no cycle of references behind
+        body = Body(self, head.length, self._tell_to_go_on if head.expects_continue else _nothing)
+        answer = Answer(self, head, body)
         environ.update(head.environ())
         environ["wsgi.input"] = body
         environ["wsgi.errors"] = sys.stderr
@@ -73,18 +86,11 @@ class Exchange:
             if not (body.is_broken and answer.may_fail()):
                 logger.exception("the application failed on %s %s", head.method, head.target)
             answer.fail()
-        return answer.keeps_alive and not answer.is_elsewhere and self._drain()
-
-    def _drain(self) -> bool:
-        """Make way for the next request. False: the client went."""
-        body = self.body
-        try:
-            while not body.is_over:
-                if not body.read(RECEIVE) and not body.is_over:
-                    return False
-        except OSError:
-            return False
-        return True
+        if self.is_elsewhere:
+            return End.ELSEWHERE
+        if answer.keeps_alive:
+            return End.NEXT if body.is_over or _drain(body) else End.CLOSE
+        return End.CLOSE if body.is_over else End.LINGER
 
     def read_some(self, limit: int) -> bytes:
         buffer = self._wire.buffer
@@ -128,6 +134,17 @@ class Exchange:
 
     def _tell_to_go_on(self) -> None:
         self.send(response_head(100, ()))
+
+
+def _drain(body: Body) -> bool:
+    """Make way for the next request. False: the client went."""
+    try:
+        while not body.is_over:
+            if not body.read(RECEIVE) and not body.is_over:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def _nothing() -> None: ...

@@ -27,7 +27,7 @@ from ..drivers.streams import PlainStream, TlsStream
 from ..protocol.http import response
 from ..types import HeaderList
 from .answer import connection_lines
-from .exchange import RECEIVE, Exchange
+from .exchange import RECEIVE, End, Exchange
 from .http1 import MAX_HEAD, BadRequest, find_head, parse_head
 from .service import Service
 from .takeover import EMBEDDED
@@ -190,6 +190,7 @@ class HttpConnection:
             told, self._on_sent = self._on_sent, None
             self._service.connections.discard(self)
             self.stream.close()
+            self._let_go()
         if told is not None:
             told()
 
@@ -310,6 +311,12 @@ class HttpConnection:
         self._state = OVER
         self.driver.discard(self)
 
+    def _let_go(self) -> None:
+        """Forget what has a reference to this one: a connection that is over is gone when nobody holds it, without the collector."""
+        self._exchange = None
+        with suppress(AttributeError):      # a turn that found the connection closed may have been first
+            del self._strand
+
     def _go_on(self) -> None:
         """Make way for the next request, which may be there already."""
         if self.is_ending:
@@ -363,13 +370,13 @@ class HttpConnection:
             "REMOTE_PORT": str(address[1]) if is_pair else "",
             EMBEDDED: self,
         }
-        may_go_on = Context().run(exchange.run, self._service.app, environ)
-        if exchange.answer.is_elsewhere:
+        end = Context().run(exchange.run, self._service.app, environ)
+        if end is End.ELSEWHERE:
             return                          # the connection may be at its next request by now: nothing is touched
         with self.lock:
-            if may_go_on:
+            if end is End.NEXT:
                 self._go_on()
-            elif exchange.answer.keeps_alive or exchange.body.is_over:
+            elif end is End.CLOSE:
                 self._close()
             else:
                 self._linger()
@@ -389,22 +396,23 @@ class HttpConnection:
                 raise ConnectionError("the connection was given away before, or has ended")
             self._forget()
             self._state = OVER
-            exchange.answer.is_elsewhere = True
+            exchange.is_elsewhere = True
+            self._let_go()
         self._service.connections.discard(self)
         return self.stream
 
     def park(self, gone: Callable[[], None]) -> bool:
-        """Leave the answer to `finish`. False: this request cannot be answered later, as its body was not read.
+        """Leave the answer to `finish`. False: this request cannot be answered later, as it has a body.
 
         Args:
             gone: called in phase one, once, when the client hangs up before; not when the server stops.
         """
         with self.lock:
             exchange = self._exchange
-            if self._state is not WORKING or exchange is None or not exchange.body.is_over:
+            if self._state is not WORKING or exchange is None or exchange.head.length != 0:
                 return False
             self._state = PARKED
-            exchange.answer.is_elsewhere = True
+            exchange.is_elsewhere = True
             self._gone = gone
             self._watch()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -23,11 +24,14 @@ import pytest
 from sync_sio.types import Environ, StartResponse
 from sync_sio.wsgi import serving
 from sync_sio.wsgi.embedded import EmbeddedServer
-from sync_sio.wsgi.takeover import parking_of
+from sync_sio.wsgi.serving import HttpConnection
+from sync_sio.wsgi.takeover import parking_of, take
 from tests.wsgi.servers import ROOT, Client, Server
 
 Runtime = Literal["threads", "gevent"]
 
+PARK = b"GET /park HTTP/1.1\r\nHost: x\r\n\r\n"
+TAKE = b"GET /take HTTP/1.1\r\nHost: x\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -142,6 +146,13 @@ class Site:
             self.wait(environ, lambda *_: None)  # type: ignore[arg-type]
         start_response("200 OK", [("Content-Length", "5")])
         return [b"wrong"]
+
+    def take(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        taken = take(environ)
+        taken.stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ntaken")
+        taken.stream.close()
+        start_response("101 Switching Protocols", [])
+        return []
 
     def environ(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [])
@@ -316,6 +327,22 @@ def test_clients_that_go_at_any_moment_leave_nothing(server: EmbeddedServer) -> 
     wait_for(lambda: not connections(server))
 
 
+def test_connections_that_are_over_wait_for_no_collector(server: EmbeddedServer, site: Site) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for data in (GET, GET + GET, b"GET /close HTTP/1.1\r\nHost: x\r\n\r\n", b"garbage\r\n\r\n", PARK, TAKE):
+            with contextlib.closing(Client(server.port)) as client:
+                client.send(data)
+                if data is PARK:
+                    site.parked.get(timeout=5).finish(200, TEXT, b"later", no_rest)
+                client.response()
+        site.closed.clear()
+        wait_for(lambda: not any(isinstance(thing, HttpConnection) for thing in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
 # --- applications that fail
 
 
@@ -416,7 +443,6 @@ def test_a_port_in_use_is_said(server: EmbeddedServer, site: Site) -> None:
 
 # --- answers that come later
 
-PARK = b"GET /park HTTP/1.1\r\nHost: x\r\n\r\n"
 TEXT = [("Content-Type", "text/plain")]
 
 
