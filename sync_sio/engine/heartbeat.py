@@ -5,6 +5,7 @@ All delays are equal, so a dict in the order of insertion is a queue in the orde
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ..drivers.base import Driver, Timer
@@ -19,12 +20,17 @@ PING: Final = Parcel.control(b"2")
 
 
 class Heartbeat:
-    """`lock` guards the queues and the timer; it is never held while something is sent."""
+    """`lock` guards the queues and the timer; it is never held while something is sent.
 
-    def __init__(self, driver: Driver, interval: float, timeout: float) -> None:
+    Args:
+        on_tick: called after each tick (phase one): what is due now and then needs no timer of its own.
+    """
+
+    def __init__(self, driver: Driver, interval: float, timeout: float, on_tick: Callable[[], None]) -> None:
         self._driver = driver
         self._interval = interval
         self._timeout = timeout
+        self._on_tick = on_tick
         self._spacing = min(MAX_SPACING, interval / 80, timeout / 80)
         self._lock = driver.lock()
         self._to_ping: dict[Connection, float] = {}
@@ -124,6 +130,7 @@ class Heartbeat:
                 for when in queue.values():
                     self._arm(when)
                     break
+        self._on_tick()
 
     def _judge(self, connection: Connection, now: float) -> None:
         """The pong is overdue. A process that stood still must not drop everybody, so the client is read once more."""

@@ -191,7 +191,7 @@ class EngineServer:
                 options = self.options
                 self.driver = self._given_driver or choose(options.runtime, environ, options.max_handlers)
                 self.notices = Notices(logger, self.driver.now)
-                self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout)
+                self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout, self.notices.remind)
                 self.started_at = self.driver.now()
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
@@ -222,6 +222,7 @@ class EngineServer:
         self.close_all("forced close", 1001)
         if self.is_started:
             self.heartbeat.stop()
+            self.notices.remind(at_once=True)
 
     def stop(self, timeout: float = 2.0) -> None:
         """End it all, for good: WebSockets are closed with 1001, polls answered, our threads ended. Runs when the process ends, too."""

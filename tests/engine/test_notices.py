@@ -1,4 +1,4 @@
-"""What an operator is told: at WARNING, once per cause and minute; otherwise nothing."""
+"""What an operator is told: at WARNING, one line per cause and minute; otherwise nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sync_sio.engine.state import WhenFull
 from sync_sio.notices import Notices
 from sync_sio.protocol.parcel import Parcel
 
-from .conftest import Rig
+from .conftest import Rig, frame
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -35,14 +35,50 @@ def test_a_cause_is_told_once_a_minute_and_others_beside_it(caplog: pytest.LogCa
     notices.warn("b", "b at %s", time)
     for time in (1.0, 59.9, 60.0, 61.0):
         notices.warn("a", "a at %s", time)
-    assert warnings(caplog) == ["a at 0.0", "b at 0.0", "a at 60.0"]
+    time = 200.0
+    notices.warn("b", "b at %s", time)
+    assert warnings(caplog) == ["a at 0.0", "b at 0.0", "3 more in the last 60 s, the last: a at 60.0", "b at 200.0"]
+
+
+def test_how_often_it_happened_again_is_told_when_the_minute_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    time = 0.0
+    notices = Notices(logging.getLogger("sync_sio.test"), lambda: time)
+    for number in range(50):
+        notices.warn("slow", "client %d", number)
+    for moment in (1.0, 59.0, 61.0, 62.0, 200.0):
+        time = moment
+        notices.remind()
+    assert warnings(caplog) == ["client 0", "49 more in the last 61 s, the last: client 49"]
+    caplog.clear()
+    time = 210.0
+    for number in range(3):
+        notices.warn("slow", "client %d", number)
+    notices.remind(at_once=True)
+    notices.remind(at_once=True)
+    assert warnings(caplog) == ["client 0", "2 more in the last 0 s, the last: client 2"]
+
+
+def test_a_reminder_counts_as_told(caplog: pytest.LogCaptureFixture) -> None:
+    time = 0.0
+    notices = Notices(logging.getLogger("sync_sio.test"), lambda: time)
+    for time in (0.0, 1.0, 61.0):
+        notices.warn("a", "a at %s", time)
+    time = 100.0
+    notices.warn("a", "a at %s", time)
+    notices.remind()
+    assert warnings(caplog) == ["a at 0.0", "2 more in the last 61 s, the last: a at 61.0"]
+    time = 122.0
+    notices.remind()
+    assert warnings(caplog)[2:] == ["1 more in the last 61 s, the last: a at 100.0"]
 
 
 def test_inventing_causes_fills_no_memory() -> None:
     notices = Notices(logging.getLogger("sync_sio.test"), lambda: 0.0)
     for number in range(5000):
-        notices.warn(f"cause {number}", "x")
+        for _ in range(2):
+            notices.warn(f"cause {number}", "x")
     assert len(notices._told) <= 1000
+    assert len(notices._more) <= 1000
 
 
 def test_a_refused_origin_names_both_values(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
@@ -62,6 +98,33 @@ def test_a_slow_consumer_is_named_with_bytes_and_limit(make_rig: Callable[..., R
         rig.driver.settle()
     [warning] = warnings(caplog)
     assert "max_buffered_bytes=5000" in warning and connection.id not in warning
+
+
+def test_of_many_slow_consumers_one_is_named_and_the_number_of_the_others_follows(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make_rig(max_buffered_bytes=5000)
+    slow = [rig.websocket(1000)[0] for _ in range(50)]
+    _, reader = rig.websocket()
+    for _ in range(20):
+        for connection in slow:
+            connection.send_parcel(Parcel(b"x" * 1000), WhenFull.CLOSE)
+    rig.driver.settle()
+    [warning] = warnings(caplog)
+    for _ in range(3):
+        rig.driver.advance(25.1)
+        reader.send(frame(b"3"))
+    assert warnings(caplog) == [warning, warnings(caplog)[1]]
+    assert warnings(caplog)[1].startswith("49 more in the last ")
+    assert slow[0].id in warning and slow[-1].id in warnings(caplog)[1] and "max_buffered_bytes=5000" in warnings(caplog)[1]
+
+
+def test_a_server_that_ends_tells_what_it_has_counted(make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture) -> None:
+    rig = make_rig()
+    for _ in range(3):
+        rig.request(headers={"HTTP_ORIGIN": "https://evil.example"})
+    rig.server.shut_down()
+    assert [line.split(" the ")[0] for line in warnings(caplog)] == ["refused", "2 more in"]
 
 
 def test_an_old_client_is_named_by_its_user_agent(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
