@@ -32,7 +32,7 @@ SIZE, BATCH, BATCHES = 8000, 10, 20
 SLACK = 6 * 1024 * 1024
 """What the process may grow by beside what waits: the first broadcast's tuple of 1,000, the ends of 50 clients, the allocator's holes."""
 SEGMENT = 536
-"""Bytes of a segment: with small ones, and a small buffer at its other end, the kernel keeps 50 KB for a client instead of 2.8 MB."""
+"""Bytes of a segment: with small ones, and a small buffer at its other end, the kernel keeps 50 to 240 KB for one, not 2.8 MB."""
 
 UPGRADE = (
     "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
