@@ -59,7 +59,7 @@ types: .venv/dev ## mypy --strict, for the oldest and the newest Python
 	$(BIN)/mypy --python-version 3.13
 
 imports: .venv/dev ## import-linter: who may import whom
-	$(BIN)/lint-imports
+	PYTHONPATH=integrations $(BIN)/lint-imports
 
 docs: .venv/dev ## the documentation, in build/docs; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs

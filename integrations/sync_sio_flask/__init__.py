@@ -1,0 +1,1 @@
+"""sync_sio in Flask projects: `from sync_sio_flask import SocketIO`."""
