@@ -1,6 +1,6 @@
-"""The gevent runtime, in monkey-patched processes and in others. The only module that imports gevent.
+"""The gevent runtime, in monkey-patched processes and in others.
 
-The hub is the poller: a watcher for each connection calls phase one in the hub itself, which then switches into a parked
+The hub watches one descriptor, our poll set, and does phase one for each who is ready in it; then it switches into a parked
 greenlet for each turn. When that switch comes back, the turn has finished *or it blocks*: both times what it gathered is sent. So there
 is no lead and no standby, and all that is learned is which events block: those are bounded by `max_handlers`, and quick ones are run
 even while so many sleep.
@@ -14,8 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import gevent
@@ -27,7 +26,10 @@ from greenlet import getcurrent
 
 from . import keeping
 from .base import Lock, Timer, Waiter, Watched
-from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock, note_if_held
+from .greenlet_waiter import GreenletWaiter
+from .locks import DEBUG, assert_none_held, breaches, get_ident, native_lock, native_order_lock, note_if_held
+from .pollers import READ, WRITE, EpollPoller, Poller
+from .pollset import PollSet
 from .strand import Strand, catch
 from .timers import HeapTimer, Timers
 
@@ -36,167 +38,70 @@ SPARE: Final = 16
 """So many turns more run when that many block, of events that were never seen to: quick ones are served even then."""
 MAX_PARKED: Final = 100
 """Greenlets that are kept for the next turns; more were a burst."""
-A_DAY: Final = 86400.0
 PROBE: Final = 0.00005
 """Seconds for which the hub gives the GIL away to see whether it gets it back."""
 PROBE_EVERY: Final = 0.25
 """Seconds between two such looks, while anybody is connected."""
-READ: Final = 1
-WRITE: Final = 2
+HUB_READ: Final = 1
+HUB_WRITE: Final = 2
+MAX_EVENTS: Final = 256
+"""Connections that are seen to at a time, before the hub's other work."""
 
 _log = logging.getLogger("sync_sio.greenlets")
 _native_sleep: Callable[[float], None] = get_original("time", "sleep")
 _traced: set[int] = set()
 
 
-class ParkedGreenlet:
-    """A greenlet that waits in the hub of its thread."""
+class HubPoller:
+    """A `Poller` of the hub's own watchers, for systems without epoll. Touched by the hub's thread only.
 
-    __slots__ = ("_greenlet", "_hub", "_ident", "_is_over", "_is_parked", "_is_woken")
+    Args:
+        tell: is told of each event by itself; nobody polls.
+    """
 
-    def __init__(self, hub: Any) -> None:
-        self._hub = hub
-        self._greenlet = getcurrent()
-        self._ident = get_ident()
-        self._is_parked = False
-        self._is_woken = False
-        self._is_over = False
+    is_shared = False
 
-    def park(self, timeout: float | None) -> None:
-        """Sleep until woken or until time is over."""
-        hub = self._hub
-        # without anything active in its loop a hub thinks that we wait for ever, and raises: so there is always a timer
-        if timeout is None:
-            timer = hub.loop.timer(A_DAY, A_DAY)
-            timer.start(_nothing)
-        else:
-            timer = hub.loop.timer(timeout)
-            timer.start(self._time_out, update=True)
-        self._is_parked = True
-        try:
-            while not (self._is_woken or self._is_over):
-                hub.switch()
-        finally:
-            self._is_parked = False         # what is still on its way must not switch into something else
-            timer.stop()
-            timer.close()
+    def __init__(self, loop: Any, tell: Callable[[list[tuple[int, int]]], None]) -> None:
+        self._loop = loop
+        self._tell = tell
+        self._watchers: dict[int, Any] = {}
 
-    def wake(self) -> None:
-        loop = self._hub.loop
-        if get_ident() == self._ident:
-            loop.run_callback(self._wake)
-        else:
-            loop.run_callback_threadsafe(self._wake)
+    def register(self, fd: int, mask: int) -> None:
+        if mask:
+            watcher = self._watchers[fd] = self._loop.io(fd, (HUB_READ if mask & READ else 0) | (HUB_WRITE if mask & WRITE else 0))
+            watcher.start(self._on_events, fd, pass_events=True)
 
-    def _wake(self) -> None:
-        self._is_woken = True
-        if self._is_parked:
-            self._greenlet.switch()
+    def _on_events(self, events: int, fd: int) -> None:
+        self._tell([(fd, (READ if events & HUB_READ else 0) | (WRITE if events & HUB_WRITE else 0))])
 
-    def _time_out(self) -> None:
-        self._is_over = True
-        if self._is_parked:
-            self._greenlet.switch()
+    def modify(self, fd: int, mask: int) -> None:
+        self.unregister(fd)
+        self.register(fd, mask)
 
+    def unregister(self, fd: int) -> None:
+        watcher = self._watchers.pop(fd, None)
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
 
-def _nothing() -> None: ...
-
-
-class ParkedThread:
-    """An OS thread that waits; making a hub for it would leave one behind for each."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(self) -> None:
-        self._gate = allocate_lock()
-        self._gate.acquire()
-
-    def park(self, timeout: float | None) -> None:
-        self._gate.acquire(True, -1.0 if timeout is None else min(timeout, A_DAY * 10_000))
-
-    def wake(self) -> None:
-        self._gate.release()
-
-
-class GreenletWaiter:
-    """A `base.Waiter` for greenlets of any hub and for OS threads without one."""
-
-    __slots__ = ("_is_set", "_parked", "_turn", "value")
-
-    def __init__(self) -> None:
-        self.value: Any = None
-        self._is_set = False
-        self._turn = [None]         # whoever pops it is the first
-        self._parked: list[ParkedGreenlet | ParkedThread] = []
-
-    def set(self, value: Any = None) -> bool:
-        try:
-            self._turn.pop()
-        except IndexError:
-            return False
-        self.value = value
-        self._is_set = True
-        parked = self._parked
-        while True:
-            try:
-                sleeper = parked.pop()
-            except IndexError:
-                return True
-            sleeper.wake()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if DEBUG:
-            assert_none_held("a greenlet waits")
-        if self._is_set:
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        hub = get_hub_if_exists()
-        if hub is not None and getcurrent() is hub:
-            raise RuntimeError("the hub may not wait: it reads for everybody")
-        sleeper = ParkedThread() if hub is None else ParkedGreenlet(hub)
-        self._parked.append(sleeper)
-        if not self._is_set:                # `set` says so first and looks for sleepers afterwards
-            try:
-                sleeper.park(timeout)
-            finally:
-                with suppress(ValueError):  # `set` has taken it
-                    self._parked.remove(sleeper)
-        return self._is_set
-
-
-class Watch:
-    """What the hub watches for one `Watched`. Watchers are touched by the hub's thread only."""
-
-    __slots__ = ("is_gone", "readable", "reader", "watched", "writable", "writer")
-
-    def __init__(self, watched: Watched) -> None:
-        self.watched = watched
-        self.readable = True
-        self.writable = False
-        self.is_gone = False
-        self.reader: Any = None
-        self.writer: Any = None
+    def poll(self, timeout: float, max_events: int) -> list[tuple[int, int]]:
+        return []
 
     def close(self) -> None:
-        self.is_gone = True
-        for watcher in (self.reader, self.writer):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self.reader = self.writer = None
+        for fd in list(self._watchers):
+            self.unregister(fd)
 
 
 class Bench:
-    """A greenlet that works turns, parked in between: `strand` is the one that it works. Touched by the hub's thread only."""
+    """A greenlet that leads and works turns, parked in between. Touched by the hub's thread only."""
 
-    __slots__ = ("greenlet", "has_blocked", "strand", "switch")
+    __slots__ = ("greenlet", "strand", "switch")
 
     def __init__(self, live: Callable[[Bench], None], hub: Any) -> None:
         self.greenlet = greenlet.greenlet(live, hub)
-        self.switch: Callable[..., object] = self.greenlet.switch
+        self.switch: Callable[[Bench], object] = self.greenlet.switch
         self.strand: Strand | None = None
-        self.has_blocked = False
+        """What it works now."""
 
 
 class GreenletsDriver:
@@ -223,10 +128,13 @@ class GreenletsDriver:
         self._armed_for: float | None = None
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_posted = False
-        self._watches: dict[int, Watch] = {}
-        self._watching = native_rlock()
+        self._watched = PollSet(self._new_poller(), self._post, self._is_hub)
+        self._gate: Any = None                      # the hub's watcher of the poll set, if that is a descriptor itself
+        self._is_open = False
         self._is_phase_one = False
-        self._ready: list[Strand] = []              # turns that phase one has found
+        self._leading: Bench | None = None
+        self._events: Iterator[tuple[int, int]] = iter(())      # what the poller has told, and nobody has seen to
+        self._ready: deque[Strand] = deque()        # turns that phase one has found
         self._queue: deque[Strand] = deque()        # those for which there is no greenlet
         self._free: list[Bench] = []
         self._busy: set[Bench] = set()              # whose turns have blocked and not ended
@@ -247,20 +155,21 @@ class GreenletsDriver:
     ident = staticmethod(get_ident)
 
     def waiter(self) -> Waiter:
-        return GreenletWaiter()
+        return GreenletWaiter(self.may_wait)
 
     def may_wait(self) -> bool:
+        if get_ident() == self._ident:
+            return not self._is_phase_one and getcurrent() is not self._hub
         hub = get_hub_if_exists()
         return hub is None or getcurrent() is not hub
 
     def sleep(self, seconds: float) -> None:
         if DEBUG:
             assert_none_held("a greenlet sleeps")
-        hub = get_hub_if_exists()
-        if hub is None:
+        if not self.may_wait():
+            raise RuntimeError("phase one may not wait: it reads for everybody")
+        if get_hub_if_exists() is None:
             _native_sleep(max(0.0, seconds))
-        elif getcurrent() is hub:
-            raise RuntimeError("the hub may not wait: it reads for everybody")
         else:
             gevent.sleep(max(0.0, seconds))
 
@@ -273,6 +182,9 @@ class GreenletsDriver:
             self._loop.run_callback_threadsafe(fn, *args)
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
+        self._post(fn, args)
+
+    def _post(self, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._posts.append((fn, args))
         if not self._is_posted:
             self._is_posted = True
@@ -291,89 +203,53 @@ class GreenletsDriver:
                 _log.exception("a post failed: %s", getattr(fn, "__qualname__", fn))
         self._is_phase_one = False
         if self._ready:
-            self._run_ready()
+            self._lead()
 
     def watch(self, watched: Watched) -> None:
-        with self._watching:
-            if watched.fd < 0:
-                return
-            watch = self._watches.get(watched.fd)
-            if watch is not None and watch.watched is watched:
-                return
-            watch = self._watches[watched.fd] = Watch(watched)
-        if get_ident() == self._ident:
-            self._apply(watch)
-        else:
-            self._loop.run_callback_threadsafe(self._apply, watch)
+        self._watched.watch(watched)
+        if not self._is_open:
+            self._is_open = True
+            self._schedule(self._open)
 
     def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
-        watch = self._watches.get(watched.fd)
-        if watch is None or watch.watched is not watched:
-            return
-        # what is wanted is noted under the connection's lock, so whoever applies it later applies the last word
-        watch.readable = readable
-        watch.writable = writable
-        if get_ident() == self._ident:
-            self._apply(watch)
-        else:
-            self._loop.run_callback_threadsafe(self._apply, watch)
-
-    def _apply(self, watch: Watch) -> None:
-        if watch.is_gone:
-            return
-        reader = watch.reader
-        if reader is None:
-            reader = watch.reader = self._loop.io(watch.watched.fd, READ)
-            if self._prober is None and not self._is_stopped:
-                self._prober = self._loop.timer(PROBE_EVERY, PROBE_EVERY, ref=False)
-                self._prober.start(self._probe)
-        if watch.readable != reader.active:
-            if watch.readable:
-                reader.start(self._readable, watch)
-            else:
-                reader.stop()
-        if watch.writable != (watch.writer is not None):
-            if watch.writable:
-                watch.writer = self._loop.io(watch.watched.fd, WRITE)
-                watch.writer.start(self._writable, watch)
-            else:
-                watch.writer.stop()
-                watch.writer.close()
-                watch.writer = None
+        self._watched.set_interest(watched, readable, writable)
 
     def discard(self, watched: Watched) -> None:
-        if watched.fd < 0:
-            return                                  # long gone
-        watch = self._watches.get(watched.fd)
-        if watch is not None and watch.watched is watched:
-            watch.is_gone = True
-            if get_ident() == self._ident:
-                watch.close()
-        self.post(self._discard, watched)
-
-    def _discard(self, watched: Watched) -> None:
-        with self._watching:
-            fd = watched.fd
-            if fd < 0:
-                return
-            watch = self._watches.get(fd)
-            if watch is not None and watch.watched is watched:
-                del self._watches[fd]
-                watch.close()                       # before the descriptor, or libev meets the next one of that number
-            watched.fd = -1
-        watched.on_discarded()
+        self._watched.discard(watched)
 
     def release(self, watched: Watched) -> None:
-        with self._watching:
-            watch = self._watches.get(watched.fd)
-            if watch is None or watch.watched is not watched:
-                return
-            del self._watches[watched.fd]
-            watch.is_gone = True
-        if get_ident() == self._ident:
-            watch.close()
-        else:
-            self._loop.run_callback_threadsafe(watch.close)
+        self._watched.release(watched)
+
+    def _is_hub(self) -> bool:
+        return get_ident() == self._ident
+
+    def _new_poller(self) -> Poller:
+        """Return the kernel's poll set, which the hub watches as one descriptor; or, where that cannot be, the hub's own."""
+        try:
+            return EpollPoller(get_original("select", "epoll"))
+        except AttributeError:
+            return HubPoller(self._loop, self._see_to)
+
+    def _open(self) -> None:
+        """Begin to look at the poll set; again, too."""
+        if self._is_stopped:
+            return
+        if self._gate is None and isinstance(self._watched.poller, EpollPoller):
+            self._gate = self._loop.io(self._watched.poller.fileno(), READ)
+            self._gate.start(self._poll)
+        if self._prober is None:
+            self._prober = self._loop.timer(PROBE_EVERY, PROBE_EVERY, ref=False)
+            self._prober.start(self._probe)
+
+    def _shut(self) -> None:
+        """Look no more: a hub may end when it waits for nothing."""
+        self._is_open = False
+        for watcher in (self._gate, self._prober):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._gate = self._prober = None
+        self._judge.rest()
 
     def later(self, delay: float, fn: Callable[..., None], *args: Any) -> Timer:
         timer = HeapTimer(self._timers, time.monotonic() + delay, fn, args)
@@ -409,117 +285,128 @@ class GreenletsDriver:
         self._is_phase_one = False
         self._arm()
         if self._ready:
-            self._run_ready()
+            self._lead()
 
     def _probe(self) -> None:
         """See whether a native thread computes: the GIL, given away, then comes back late."""
-        if not self._watches:
-            self._stop_probing()
+        if not self._watched:
+            self._shut()
+            if self._watched:                       # since: `watch` adds first and looks whether we are open afterwards
+                self._open()
             return
         began = time.monotonic()
         _native_sleep(PROBE)
         self._judge.look(time.monotonic() - began > PROBE + keeping.too_late())
 
-    def _stop_probing(self) -> None:
-        self._judge.rest()
-        if self._prober is not None:
-            self._prober.stop()
-            self._prober.close()
-            self._prober = None
+    # -- phase one -----------------------------------------------------------------------------------------------------------
 
-    # -- phase one, in the hub ---------------------------------------------------------------------------------------------
+    def _poll(self) -> None:
+        self._see_to(self._watched.poller.poll(0, MAX_EVENTS))
 
-    def _readable(self, watch: Watch) -> None:
-        if watch.is_gone:
-            return
-        self._is_phase_one = True
-        try:
-            watch.watched.on_readable()
-        except Exception:
-            self._broken(watch)
-        self._is_phase_one = False
-        if self._ready:
-            self._run_ready()
+    def _see_to(self, events: list[tuple[int, int]]) -> None:
+        self._events = iter(events)
+        self._lead()
 
-    def _writable(self, watch: Watch) -> None:
-        if watch.is_gone:
-            return
-        self._is_phase_one = True
-        try:
-            watch.watched.on_writable()
-        except Exception:
-            self._broken(watch)
-        self._is_phase_one = False
-        if self._ready:
-            self._run_ready()
+    def _lead(self) -> None:
+        """Have what is ready seen to, in the hub: by one greenlet, or by one after another as long as they block."""
+        while True:
+            bench = self._leading = self._free.pop() if self._free else Bench(self._live, self._hub)
+            bench.switch(bench)
+            if self._leading is None:
+                return
+            self._leading = None
+            self._is_phase_one = False
+            strand = bench.strand
+            if strand is not None:
+                # it blocks: what it said before must not wait, and the next of its kind are counted
+                self._busy.add(bench)
+                habit = strand.running_habit
+                if habit is not None and not habit.penalty:
+                    catch(habit)
+                if strand.flow.corked:
+                    strand.uncork(self._ident)
 
-    def _broken(self, watch: Watch) -> None:
+    def _live(self, bench: Bench) -> None:
+        free, to_hub = self._free, self._hub.switch
+        while self._leading is bench:
+            self._round(bench)
+            if self._leading is bench:
+                self._leading = None
+            if self._is_stopped or len(free) >= MAX_PARKED:
+                return
+            free.append(bench)
+            try:
+                to_hub()
+            except BaseException:
+                # a time-out or a kill that a handler has left behind
+                _log.exception("a greenlet was thrown into while it had nothing to do")
+
+    def _round(self, bench: Bench) -> None:
+        """Lead until all is seen to, or until a turn has blocked: then somebody else leads by the time it comes back."""
+        ready = self._ready
+        get = self._watched.get
+        while ready:
+            if not self._work(bench, ready.popleft()):
+                return
+        for fd, mask in self._events:
+            watched = get(fd)
+            if watched is None:
+                continue
+            self._is_phase_one = True
+            try:
+                if mask & WRITE:
+                    watched.on_writable()
+                if mask != WRITE and (mask == READ or get(fd) is watched):
+                    watched.on_readable()
+            except Exception:
+                self._broken(watched)
+            self._is_phase_one = False
+            while ready:
+                if not self._work(bench, ready.popleft()):
+                    return
+
+    def _broken(self, watched: Watched) -> None:
         """The wall around connections: a bug in phase one costs the one that it met."""
-        _log.exception("reading or writing failed; connection closed: %r", watch.watched)
-        self.discard(watch.watched)
+        _log.exception("reading or writing failed; connection closed: %r", watched)
+        self.discard(watched)
 
     # -- turns -------------------------------------------------------------------------------------------------------------
 
     def run(self, strand: Strand) -> None:
         if get_ident() != self._ident:
-            self._loop.run_callback_threadsafe(self._work, strand)
+            self._loop.run_callback_threadsafe(self._take, strand)
         elif self._is_phase_one:
             self._ready.append(strand)              # reading comes first
         else:
-            self._loop.run_callback(self._work, strand)
+            self._loop.run_callback(self._take, strand)
 
-    def _run_ready(self) -> None:
-        ready = self._ready
-        if len(ready) == 1:
-            self._work(ready.pop())
-            return
-        self._ready = []
-        for strand in ready:
-            self._work(strand)
+    def _take(self, strand: Strand) -> None:
+        self._ready.append(strand)
+        self._lead()
 
-    def _work(self, strand: Strand) -> None:
-        """Have a turn worked; in the hub."""
-        busy = len(self._busy)
-        if busy >= self._max_handlers and (strand.has_blocked or busy >= self._max_handlers + SPARE):
+    def _work(self, bench: Bench, strand: Strand) -> bool:
+        """Work a turn, or have it wait. Returns False when it has blocked: the caller leads no more."""
+        busy = self._busy
+        if busy and self._is_full(strand):
             self._queue.append(strand)
-            return
-        if self._free:
-            bench = self._free.pop()
-        else:
-            bench = Bench(self._live, self._hub)
-            bench.switch(bench)
+            return True
         bench.strand = strand
-        bench.switch()
-        if bench.strand is strand:
-            # it blocks: what it said before must not wait, and the next of its kind are counted
-            bench.has_blocked = True
-            self._busy.add(bench)
-            habit = strand.running_habit
-            if habit is not None and not habit.penalty:
-                catch(habit)
-            if strand.flow.corked:
-                strand.uncork(self._ident)
+        has_more = strand.work(self._ident)
+        bench.strand = None
+        if has_more:
+            self._loop.run_callback(self._take, strand)
+        is_leading = self._leading is bench
+        if not is_leading:
+            busy.discard(bench)
+        if self._queue and len(busy) < self._max_handlers:
+            self._loop.run_callback(self._take, self._queue.popleft())
+        if self._ended is not None:
+            self._ended.set()
+        return is_leading
 
-    def _live(self, bench: Bench) -> None:
-        to_hub, free, busy, ident = self._hub.switch, self._free, self._busy, self._ident
-        to_hub()
-        while (strand := bench.strand) is not None:
-            has_more = strand.work(ident)
-            bench.strand = None
-            if bench.has_blocked:
-                bench.has_blocked = False
-                busy.discard(bench)
-            if has_more:
-                self._loop.run_callback(self._work, strand)
-            elif self._queue and len(busy) < self._max_handlers:
-                self._loop.run_callback(self._work, self._queue.popleft())
-            if self._ended is not None:
-                self._ended.set()
-            if self._is_stopped or len(free) >= MAX_PARKED:
-                return
-            del strand                              # a parked greenlet keeps no client that has gone
-            free.append(bench)
-            to_hub()
+    def _is_full(self, strand: Strand) -> bool:
+        count = len(self._busy)
+        return count >= self._max_handlers and (strand.has_blocked or count >= self._max_handlers + SPARE)
 
     def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
         if get_ident() == self._ident:
@@ -558,26 +445,27 @@ class GreenletsDriver:
             self._timer.close()
             self._timer = None
         self._armed_for = None
-        self._stop_probing()
+        self._shut()
+        self._watched.close()
         while self._free:
-            self._free.pop().switch()               # without a strand it ends
+            bench = self._free.pop()
+            bench.switch(bench)                     # it does not lead, so it ends
         finished.set()
 
     def abandon(self) -> None:
         # stopping a libev watcher in the child changes nothing for the parent: it takes nothing out of an epoll set
-        for watch in self._watches.values():
-            watch.close()
+        self._shut()
+        self._watched.abandon()
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
         keeping.forget()
-        self._stop_probing()
         self._renew()
 
     def audit(self) -> list[str]:
         me = getcurrent()
         left = list(breaches)
-        left += [f"watched: {watch.watched!r} on descriptor {fd}" for fd, watch in list(self._watches.items())]
+        left += [f"watched: {watched!r} on descriptor {fd}" for fd, watched in self._watched]
         left += [f"a timer: {getattr(timer.fn, '__qualname__', timer.fn)}" for timer in self._timers]
         left += [f"a post: {getattr(fn, '__qualname__', fn)}" for fn, _ in list(self._posts)]
         left += [f"a turn that waits: {strand!r}" for strand in [*self._ready, *self._queue]]

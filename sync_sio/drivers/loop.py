@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Any, Final
 
 from .base import Habit, Watched
-from .locks import DEBUG, allocate_lock, complain, get_ident, native_rlock
-from .pollers import READ, WRITE, Bell, Poller, new_poller
+from .locks import DEBUG, allocate_lock, complain, get_ident
+from .pollers import WRITE, Bell, Poller, new_poller
+from .pollset import PollSet
 from .strand import Strand, Worker
 from .timers import HeapTimer, Timers
 
@@ -49,18 +49,13 @@ class Loop:
         self.on_turn: Callable[[], None] | None = None
         """Called once when the next turn begins: the standby sleeps deeply."""
         self.timers = Timers()
-        self.is_closed = False
+        self.watched = PollSet(new_poller() if poller is None else poller, self.post, lambda: self.reader == get_ident())
         self._give = give
         self._is_short = is_short
-        self._poller = new_poller() if poller is None else poller
-        self._poll = self._poller.poll
         self._bell = Bell()
-        self._watched: dict[int, Watched] = {}
-        self._watching = native_rlock()
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_polling = False
-        self._poller.register(self._bell.fd, READ)
-        self._watched[self._bell.fd] = self._bell
+        self.watched.add(self._bell)
 
     # -- for anybody -------------------------------------------------------------------------------------------------------
 
@@ -85,80 +80,6 @@ class Loop:
         else:
             self.post(self.timers.push, (timer,))
         return timer
-
-    def watch(self, watched: Watched) -> None:
-        if self._poller.is_shared or self.reader == get_ident():
-            self._watch(watched)
-        else:
-            self.post(self._watch, (watched,))
-
-    def _watch(self, watched: Watched) -> None:
-        with self._watching:
-            fd = watched.fd
-            if fd >= 0 and not self.is_closed:
-                self._watched[fd] = watched         # before the poll set may tell of it
-                try:
-                    self._poller.register(fd, READ)
-                except BaseException:
-                    del self._watched[fd]
-                    raise
-
-    def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
-        # the caller holds its connection's lock, without which the descriptor cannot be closed and its number reused
-        mask = (READ if readable else 0) | (WRITE if writable else 0)
-        if self._poller.is_shared:
-            self._set_interest(watched, mask)
-        else:
-            self.post(self._set_interest, (watched, mask))
-
-    def _set_interest(self, watched: Watched, mask: int) -> None:
-        fd = watched.fd
-        if self._watched.get(fd) is watched:
-            with suppress(OSError, ValueError):     # it has left the set between the look and the change
-                self._poller.modify(fd, mask)
-
-    def discard(self, watched: Watched) -> None:
-        if watched.fd < 0:
-            return                                  # long gone
-        if self.is_closed:
-            self.discard_now(watched)
-            return
-        if self._poller.is_shared or self.reader == get_ident():
-            self._forget(watched)
-        self.post(self.discard_now, (watched,))
-
-    def release(self, watched: Watched) -> None:
-        if self._poller.is_shared or self.reader == get_ident():
-            self._forget(watched)
-            return
-        with self._watching:
-            fd = watched.fd
-            if self._watched.get(fd) is watched:
-                del self._watched[fd]               # what the poll set still says of it is said to nobody
-                self.post(self._unregister, (fd,))
-
-    def _unregister(self, fd: int) -> None:
-        with self._watching:
-            if fd not in self._watched:
-                with suppress(OSError, ValueError):
-                    self._poller.unregister(fd)
-
-    def _forget(self, watched: Watched) -> None:
-        with self._watching:
-            fd = watched.fd
-            if fd >= 0 and self._watched.get(fd) is watched:
-                del self._watched[fd]
-                with suppress(OSError, ValueError):
-                    self._poller.unregister(fd)
-
-    def discard_now(self, watched: Watched) -> None:
-        """See to it here: phase one, or anybody when the loop has ended. Whoever comes first does it; for the others it is nothing."""
-        with self._watching:
-            if watched.fd < 0:
-                return
-            self._forget(watched)                   # it may have been watched after `discard`
-            watched.fd = -1
-        watched.on_discarded()
 
     # -- for who leads -----------------------------------------------------------------------------------------------------
 
@@ -185,10 +106,10 @@ class Loop:
             self._is_polling = True
             if posts or turns:
                 timeout = 0
-        events = self._poll(timeout, MAX_EVENTS)
+        events = self.watched.poller.poll(timeout, MAX_EVENTS)
         self._is_polling = False
         worker.now = perf_counter()
-        get = self._watched.get
+        get = self.watched.get
         for fd, mask in events:
             watched = get(fd)
             if watched is not None:
@@ -221,7 +142,7 @@ class Loop:
         """The wall around connections: a bug in phase one costs the one that it met."""
         _log.exception("reading or writing failed; connection closed: %r", watched)
         if watched is not self._bell:
-            self.discard(watched)
+            self.watched.discard(watched)
 
     def _run_turn(self, worker: Worker, strand: Strand) -> bool:
         """Work one turn, or give it away. Returns False when the lead was lost."""
@@ -275,23 +196,17 @@ class Loop:
 
     def abandon(self) -> None:
         """Close it in the child of a fork. The poll set is shared with the parent: nothing is taken out of it."""
-        self.is_closed = True
-        self._poller.close()
+        self.watched.abandon()
         self._bell.abandon()
 
     def close(self) -> None:
         """Give poller and bell back, with the lead held. Nothing is done for what is watched."""
-        with self._watching:                        # or what is being watched meets a closed poll set
-            if self.is_closed:
-                return
-            self.is_closed = True
-            self._watched.pop(self._bell.fd, None)
-            self._poller.close()
-        self._bell.close()
+        if self.watched.close():
+            self._bell.close()
 
     def audit(self) -> list[str]:
         """Name what is left."""
-        left = [f"watched: {watched!r} on descriptor {fd}" for fd, watched in list(self._watched.items()) if watched is not self._bell]
+        left = [f"watched: {watched!r} on descriptor {fd}" for fd, watched in self.watched if watched is not self._bell]
         left += [f"a timer: {getattr(timer.fn, '__qualname__', timer.fn)}" for timer in self.timers]
         left += [f"a post: {getattr(fn, '__qualname__', fn)}" for fn, _ in list(self._posts)]
         left += [f"a turn that waits: {strand!r}" for strand in list(self.turns)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import selectors
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -39,8 +40,9 @@ class EpollPoller:
 
     is_shared = True
 
-    def __init__(self) -> None:
-        epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+    def __init__(self, new_epoll: Callable[[], select.epoll] | None = None) -> None:
+        epoll = select.epoll() if new_epoll is None else new_epoll()
+        self.fileno = epoll.fileno
         self.register = epoll.register
         self.modify = epoll.modify
         self.unregister = epoll.unregister

@@ -119,25 +119,25 @@ class ThreadsDriver:
 
     def watch(self, watched: Watched) -> None:
         self.start_if_needed()
-        self.loop.watch(watched)
+        self.loop.watched.watch(watched)
 
     def set_interest(self, watched: Watched, readable: bool, writable: bool) -> None:
         loop = self._loop
         if loop is not None:
-            loop.set_interest(watched, readable, writable)
+            loop.watched.set_interest(watched, readable, writable)
 
     def discard(self, watched: Watched) -> None:
         if not self._has_finished:
             self.start_if_needed()
-            self.loop.discard(watched)
+            self.loop.watched.discard(watched)
             if not self._has_finished:          # there is a round to come, then
                 return
-        self.loop.discard_now(watched)          # perhaps nobody is left to do it
+        self.loop.watched.discard_now(watched)          # perhaps nobody is left to do it
 
     def release(self, watched: Watched) -> None:
         loop = self._loop
         if loop is not None:
-            loop.release(watched)
+            loop.watched.release(watched)
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         self.start_if_needed()

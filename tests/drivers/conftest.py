@@ -11,7 +11,7 @@ from sync_sio.drivers.locks import DEBUG, breaches
 
 from .rig import InterleaveRig, Rig, keeping_the_gil, make_rig, running
 
-ALL = "threads threads-selectors threads-keeping gevent gevent-keeping manual interleave"
+ALL = "threads threads-selectors threads-keeping gevent gevent-watchers gevent-keeping manual interleave"
 RUNTIMES = os.environ.get("SYNC_SIO_TEST_RUNTIMES", ALL).split()
 KEEPING = "-keeping"
 """Added to a runtime's name: its sockets keep the GIL."""
@@ -24,7 +24,7 @@ assert DEBUG, "SYNC_SIO_DEBUG=1 must be set before sync_sio is imported"
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name in ("gevent", "gevent-keeping", "interleave"):
+    if name.startswith("gevent") or name == "interleave":
         pytest.importorskip("gevent")
     return name
 

@@ -276,6 +276,13 @@ def make_rig(name: str, max_handlers: int | None = None) -> Rig:
         from sync_sio.drivers.greenlets import GreenletsDriver
 
         return GeventRig(GreenletsDriver(max_handlers))
+    if name == "gevent-watchers":
+        from sync_sio.drivers.greenlets import GreenletsDriver, HubPoller
+
+        greenlets = GreenletsDriver(max_handlers)
+        greenlets._watched.poller.close()
+        greenlets._watched.poller = HubPoller(greenlets._loop, greenlets._see_to)
+        return GeventRig(greenlets)
     if name == "interleave":
         return InterleaveRig()
     from sync_sio.testing.manual import ManualDriver

@@ -147,20 +147,85 @@ def _switch_with_lock(client: Client) -> None:
         gevent.sleep(0)
 
 
-def test_phase_one_runs_in_the_hub_and_turns_do_not(rig: GeventRig) -> None:
-    seen = []
+def test_one_greenlet_reads_and_works_for_everybody_as_long_as_nobody_blocks(rig: GeventRig) -> None:
+    seen: list[tuple[str, object]] = []
     hub = gevent.get_hub()
 
     class Asking(Client):
         def on_readable(self) -> None:
-            seen.append(gevent.getcurrent() is hub)
+            seen.append(("reads", gevent.getcurrent()))
+            assert not self.driver.may_wait()
             super().on_readable()
 
-    client = Asking(rig, lambda client, data: (seen.append(gevent.getcurrent() is hub), client.send(data))).start()
+    def work(client: Client, data: bytes) -> None:
+        seen.append(("works", gevent.getcurrent()))
+        if data == b"w":
+            rig.driver.sleep(0.001)
+        client.send(data)
+
+    crowd = [Asking(rig, work).start() for _ in range(5)]
+    for client in crowd:
+        client.far.send(b"x")
+    assert [client.far.recv(1) for client in crowd] == [b"x"] * 5
+    assert [what for what, _ in seen] == ["reads", "works"] * 5
+    leader = seen[0][1]
+    assert {who for _, who in seen} == {leader} and leader is not hub
+
+    seen.clear()
+    for client in crowd:
+        client.far.send(b"w" if client is crowd[2] else b"x")
+    assert [client.far.recv(1) for client in crowd] == [b"x", b"x", b"w", b"x", b"x"]
+    assert [what for what, _ in seen] == ["reads", "works"] * 5
+    # who blocked in its turn is followed by another, which goes on with the next
+    assert {who for _, who in seen[:6]} == {leader} and leader not in [who for _, who in seen[6:]]
+    for client in crowd:
+        client.close()
+
+
+def test_phase_one_may_not_wait_though_it_is_not_in_the_hub(rig: GeventRig) -> None:
+    refused: list[BaseException] = []
+
+    class Waiting(Client):
+        def on_readable(self) -> None:
+            for wait in (self.driver.waiter().wait, self.driver.sleep):
+                with pytest.raises(RuntimeError, match="phase one may not wait") as caught:
+                    wait(0.001)
+                refused.append(caught.value)
+            super().on_readable()
+
+    client = Waiting(rig, echo).start()
+    client.far.send(b"x")
+    assert client.far.recv(1) == b"x" and len(refused) == 2
+    client.close()
+
+
+def test_a_greenlet_that_a_handler_has_left_a_time_out_in_goes_on(rig: GeventRig, caplog: pytest.LogCaptureFixture) -> None:
+    def forget(client: Client, data: bytes) -> None:
+        gevent.Timeout(0.001).start()
+        client.send(data)
+
+    client = Client(rig, forget).start()
     client.far.send(b"x")
     assert client.far.recv(1) == b"x"
-    assert seen[:2] == [True, False]
+    rig.until(lambda: "thrown into" in caplog.text)
+    client.fn = echo
+    client.far.send(b"yz")
+    assert client.far.recv(2) == b"yz"
     client.close()
+
+
+def test_a_hub_is_not_kept_waiting_by_a_driver_that_watches_nothing(rig: GeventRig) -> None:
+    client = Client(rig, echo).start()
+    client.far.send(b"x")
+    assert client.far.recv(1) == b"x"
+    assert not gevent.get_hub().join(0.01)
+    client.close()
+    client.far.close()
+    assert gevent.get_hub().join(PATIENCE), "nothing is left to wait for"
+    again = Client(rig, echo).start()
+    again.far.send(b"x")
+    assert again.far.recv(1) == b"x"
+    again.close()
 
 
 def test_the_child_of_a_fork_starts_anew_and_the_parent_goes_on(rig: GeventRig) -> None:

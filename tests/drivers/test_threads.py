@@ -98,7 +98,7 @@ def test_whoever_finds_the_lead_gone_after_its_turn_leads_no_more(hand: ThreadsR
 
 
 def _polled(loop: Loop) -> list[Any]:
-    return [event for event in loop._poller.poll(0, 10) if event[0] != loop._bell.fd]
+    return [event for event in loop.watched.poller.poll(0, 10) if event[0] != loop._bell.fd]
 
 
 def test_who_comes_back_first_leads_and_sends_what_the_other_has_gathered(hand: ThreadsRig) -> None:
@@ -392,7 +392,7 @@ def test_a_lock_that_another_thread_held_at_the_fork_blocks_no_child() -> None:
 
     def hold() -> None:
         driver.loop._bell._mutex.acquire()
-        driver.loop._watching.acquire()
+        driver.loop.watched._watching.acquire()
         driver._starting.acquire()
         driver._pool._mutex.acquire()
         held.set()
@@ -415,7 +415,7 @@ def test_what_is_discarded_while_the_loop_ends_is_seen_to_once(monkeypatch: pyte
         rig = ThreadsRig(ThreadsDriver())
         client = Client(rig, echo).start()
         rig.round()
-        discard = rig.driver.loop.discard
+        discard = rig.driver.loop.watched.discard
 
         def around(
             watched: Client, rig: ThreadsRig = rig, discard: Any = discard, ends_first: bool = ends_first
@@ -426,9 +426,9 @@ def test_what_is_discarded_while_the_loop_ends_is_seen_to_once(monkeypatch: pyte
             if not ends_first:
                 rig.driver.stop(PATIENCE)
 
-        monkeypatch.setattr(rig.driver.loop, "discard", around)
+        monkeypatch.setattr(rig.driver.loop.watched, "discard", around)
         rig.driver.discard(client)
-        assert rig.driver.loop.is_closed and client.fd == -1 and client.discarded == 1
+        assert rig.driver.loop.watched.is_closed and client.fd == -1 and client.discarded == 1
         rig.driver.discard(client)
         assert client.discarded == 1
         client.far.close()
@@ -456,7 +456,7 @@ def test_a_loop_does_not_close_while_something_is_being_watched(hand: ThreadsRig
     """Whoever has seen that it is open must not meet a closed poll set."""
     loop = hand.driver.loop
     client = Client(hand, echo)
-    register = loop._poller.register
+    register = loop.watched.poller.register
     closing = threading.Thread(target=loop.close)
 
     def register_late(fd: int, mask: int) -> None:
@@ -464,11 +464,11 @@ def test_a_loop_does_not_close_while_something_is_being_watched(hand: ThreadsRig
         closing.join(0.1)
         register(fd, mask)
 
-    loop._poller.register = register_late
+    loop.watched.poller.register = register_late
     hand.driver.watch(client)
     closing.join(PATIENCE)
-    assert loop.is_closed
-    loop.discard_now(client)
+    assert loop.watched.is_closed
+    loop.watched.discard_now(client)
     assert client.discarded == 1
     client.far.close()
 
