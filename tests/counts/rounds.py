@@ -74,18 +74,11 @@ class ThreadsRounds:
 
 
 class FakeWatcher:
-    """A watcher of gevent's loop."""
+    """A watcher of gevent's loop, which never calls."""
 
-    def __init__(self) -> None:
-        self.active = False
-        self.call: tuple[Callable[..., object], tuple[Any, ...]] | None = None
+    def start(self, fn: Callable[..., object], *args: Any, update: bool = False) -> None: ...
 
-    def start(self, fn: Callable[..., object], *args: Any, update: bool = False) -> None:
-        self.active = True
-        self.call = fn, args
-
-    def stop(self) -> None:
-        self.active = False
+    def stop(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -94,19 +87,12 @@ class FakeHubLoop:
     """What the driver uses of `gevent.get_hub().loop`."""
 
     def __init__(self) -> None:
-        self.watchers: dict[int, FakeWatcher] = {}
         self.callbacks: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def run_callback(self, fn: Callable[..., object], *args: Any) -> None:
         self.callbacks.append((fn, args))
 
     run_callback_threadsafe = run_callback
-
-    def io(self, fd: int, mask: int) -> FakeWatcher:
-        watcher = FakeWatcher()
-        if mask == READ:
-            self.watchers[fd] = watcher
-        return watcher
 
     def timer(self, seconds: float, repeat: float = 0.0, ref: bool = True) -> FakeWatcher:
         return FakeWatcher()
@@ -124,20 +110,16 @@ class GreenletsRounds:
         hub: Any = getcurrent()
         driver._hub = hub
         self._loop = driver._loop = FakeHubLoop()
-        self._ready: list[int] = []
+        driver._watched.poller.close()
+        self._poller = driver._watched.poller = FakePoller()
+        self._poll = driver._poll
         self.driver: Driver = driver
 
     def tell(self, fd: int) -> None:
-        self._ready.append(fd)
+        self._poller.ready.append((fd, READ))
 
     def step(self) -> None:
-        ready, self._ready = self._ready, []
-        for fd in ready:
-            self._call(self._loop.watchers[fd].call)
+        self._poll()
         while self._loop.callbacks:
-            self._call(self._loop.callbacks.pop(0))
-
-    def _call(self, call: tuple[Callable[..., object], tuple[Any, ...]] | None) -> None:
-        assert call is not None
-        fn, args = call
-        fn(*args)
+            fn, args = self._loop.callbacks.pop(0)
+            fn(*args)
