@@ -15,6 +15,11 @@ ALT = {
     "latency": "Latency at half the highest rate",
     "idle": "Memory of an idle client",
 }
+DOORS_TEXT = (
+    "The same application behind different WSGI servers. A message costs the same behind each of them, as its connection has left the "
+    "server by then; a page, a handshake and a round of polling go through the server's own parsing, threads and logging. `threads` and "
+    "`gevent` are the embedded server."
+)
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
@@ -28,6 +33,8 @@ def write(results: Results, into: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(svg)
         parts.append(f"![{ALT[name]}](images/{path.name})")
+    if any(row.workload == "page" for row in results.rows):
+        parts += ["## The web server's part", DOORS_TEXT, table.doors(results)]
     put(into / PAGE, "\n\n".join([*parts, "## Figures", table.details(results)]))
     print(f"\nwritten: {into / PAGE}")
 

@@ -43,7 +43,7 @@ def run_all(workloads: Sequence[Workload], kinds: Mapping[str, Kind], runs: int,
             if number >= (workload.runs or runs):
                 continue
             for server in workload.servers:
-                if server not in kinds:
+                if server not in kinds or number >= (kinds[server].runs or runs):
                     continue
                 began = monotonic()
                 row = Row(workload.name, server, number, run_one(workload.of(server), kinds[server], where))

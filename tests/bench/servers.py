@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ class Kind:
         title: what tables call it.
         is_ours: whether sync_sio is in it.
         root: the checkout whose sync_sio is taken.
+        runs: how often at most it is measured: what is there for one column needs no median.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Kind:
     environ: Mapping[str, str]
     is_ours: bool = False
     root: Path = tools.ROOT
+    runs: int | None = None
 
     def missing(self) -> str | None:
         """Say why it cannot be had here, or None."""
@@ -75,6 +78,16 @@ def here() -> Path:
     return Path(sys.executable)
 
 
+def door(name: str) -> Kind:
+    def command(port: int, clients: int) -> list[str]:
+        module = "gevent" if name == "pywsgi" else name
+        if importlib.util.find_spec(module) is None:
+            raise tools.MissingTool(f"there is no module {module}; pip install -e '.[dev]' brings it")
+        return [sys.executable, str(APPS / "doors.py"), name, str(port)]
+
+    return Kind(name, f"sync_sio, {name}", command, {}, is_ours=True, runs=1)
+
+
 def pywsgi(port: int, clients: int) -> list[str]:
     return [str(peers.python()), str(APPS / "peer.py"), str(port)]
 
@@ -98,6 +111,8 @@ def kinds() -> dict[str, Kind]:
         embedded("gevent", "gevent"),
         Kind("gunicorn-gthread", "sync_sio, gunicorn gthread", gunicorn(here, "gthread", 4, "ours:application()"), {}, True),
         Kind("gunicorn-gevent", "sync_sio, gunicorn gevent", gunicorn(here, "gevent", 0, "ours:application()"), {}, True),
+        Kind("gunicorn-sync", "sync_sio, gunicorn sync", gunicorn(here, "sync", None, "ours:application()"), {}, True, runs=1),
+        *(door(name) for name in ("cheroot", "waitress", "werkzeug", "pywsgi")),
         Kind("node", "Node socket.io", node, {}),
         Kind("psio-gevent", "python-socketio, gevent", pywsgi, {}),
         Kind("psio-gthread", "python-socketio, gunicorn gthread", psio_gthread, {"BENCH_MODE": "threading"}),

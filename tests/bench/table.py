@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .goals import Goal, percent
 from .results import LIMIT_OF_OTHERS, Results
-from .workloads import ALL, OURS
+from .workloads import ALL, DOORS, EVERYWHERE, OURS
 
 LIMITED = "†"
 LATE_US = 500
+OUR_DOORS = (*EVERYWHERE[:4], *DOORS)
 MARKS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -64,6 +65,17 @@ def of_our_own(found: Sequence[Goal]) -> Iterator[str]:
             cells.setdefault((goal.what, goal.wanted), {})[goal.server] = f"{MARKS[goal.is_met]} {goal.measured}{note}"
     rows = ([what, wanted, *(cell.get(server, "") for server in OURS)] for (what, wanted), cell in cells.items())
     return rows_of(("", "goal", *OURS), rows)
+
+
+def doors(results: Results) -> str:
+    """Return what each WSGI server's own part costs: of a page, of connecting both ways, of a round of polling."""
+    asked = {"page": "a page", "connect": "WebSocket connect", "upgrade": "polling, then upgrade", "poll": "long-polling echo"}
+    rows = []
+    for server in OUR_DOORS:
+        figures = [results.median(workload, server, "cpu_us") for workload in asked]
+        if any(figures):
+            rows.append([server, *("–" if figure is None else f"{figure:,.0f}" for figure in figures)])
+    return "\n".join(rows_of(("CPU µs each", *asked.values()), rows, are_numbers=True))
 
 
 def details(results: Results) -> str:

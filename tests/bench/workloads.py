@@ -12,6 +12,9 @@ RIVALS = ("node", "psio-gevent", "psio-gthread")
 EVERYWHERE = ("threads", "gevent", "gunicorn-gthread", "gunicorn-gevent", "node", "psio-gevent", "psio-gthread", "psio-uvicorn")
 """Other surroundings too, that no goal is about or against."""
 
+DOORS = ("gunicorn-sync", "cheroot", "waitress", "werkzeug", "pywsgi")
+"""More WSGI servers with ours behind: what does the door cost?"""
+
 SLOW_LIMIT = 1_000_000
 DEAF = 50
 
@@ -102,11 +105,12 @@ ALL = [
     fan(100),
     fan(1000),
     fan(5000),
-    Workload("connect", "connecting by WebSocket", "clients/s", {"kind": "connect", "clients": 2020}, EVERYWHERE,
+    Workload("connect", "connecting by WebSocket", "clients/s", {"kind": "connect", "clients": 2020}, EVERYWHERE + DOORS,
              fewer={"psio-gthread": {"clients": 1020}}),
     Workload("upgrade", "connecting by polling, then upgrading", "clients/s", {"kind": "upgrade", "clients": 520, "in-flight": 50},
-             EVERYWHERE),
-    Workload("poll", "echo by long-polling", "echoes/s", {"kind": "poll"}, EVERYWHERE),
+             EVERYWHERE + DOORS),
+    Workload("poll", "echo by long-polling", "echoes/s", {"kind": "poll"}, EVERYWHERE + DOORS),
+    Workload("page", "a page of the application beside", "pages/s", {"kind": "page"}, EVERYWHERE[:4] + DOORS, runs=1),
     Workload("half", "echo at half the highest rate", "echoes/s", {"kind": "echo", "paced": 1}, (*OURS, "node")),
     Workload("idle", "idle clients", "clients", {"kind": "idle", "steps": "1000,5000,10000", "seconds": 25, "warm": 1, "browser": 1},
              runs=1, fewer={"psio-gthread": {"steps": "1000", "seconds": 1}, "psio-gevent": {"seconds": 1}}),

@@ -1,5 +1,7 @@
 """The application under test, on sync_sio with default options: `python ours.py PORT`, or under gunicorn as `ours:application()`.
 
+It has a page too, at any other path. `doors.py` runs it on more servers.
+
 Settings come from the environment, as gunicorn's workers have no command line of their own:
     BENCH_RUNTIME           threads or gevent, for the embedded server; under gunicorn the worker decides
     BENCH_COUNTING          count the runs of handlers, and how clients ended: for tests, and for slow consumers
@@ -45,6 +47,11 @@ class Tally:
         return [body]
 
 
+def page(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"hello"]
+
+
 def handlers_of(io: Server) -> dict[str, Callable[..., Any]]:
     calls = itertools.count(1)
 
@@ -70,6 +77,7 @@ def handlers_of(io: Server) -> dict[str, Callable[..., Any]]:
 
 def make(runtime: Literal["auto", "threads", "gevent"] = "auto") -> Server:
     io = Server(runtime=runtime, **json.loads(os.environ.get("BENCH_OPTIONS", "{}")))
+    io.attach(page)
     tally = Tally() if "BENCH_COUNTING" in os.environ else None
     for name, handler in handlers_of(io).items():
         io.event(name, handler if tally is None else counted(tally, name, handler))

@@ -20,7 +20,7 @@
 
 /* --- options, set once by main.c */
 
-enum kind { ECHO, BINARY, BROADCAST, CONNECT, UPGRADE, POLL, IDLE };
+enum kind { ECHO, BINARY, BROADCAST, CONNECT, UPGRADE, POLL, IDLE, PAGE };
 
 struct options {
     enum kind kind;
@@ -82,7 +82,7 @@ size_t take_response(struct response *, char *data, size_t size, bool is_end);
 /* --- clients */
 
 enum stage { CLOSED, CONNECTING, POLLING, SWITCHING, OPENING, PROBING, PROVING, ENTERING, PREPARING, READY };
-enum step { OPEN, ENTER, ENTERED, SEND, FETCH };        /* of one that polls */
+enum step { OPEN, ENTER, ENTERED, SEND, FETCH, VISIT };     /* of one that polls, or asks for a page */
 
 struct client {
     int fd, index;
@@ -116,6 +116,7 @@ void turn(int64_t timeout_ns);             /* wait for something to happen, and 
 void connected(struct client *);                                /* TCP is there */
 size_t received(struct client *, char *data, size_t size, bool is_end);      /* bytes used */
 void post_event(struct client *);
+void ask_for_page(struct client *);
 void lost(struct client *);                 /* its connection ended, or never came to be */
 
 /* work.c */
@@ -137,6 +138,7 @@ void ask(struct client *, int slot, uint64_t at);
 void on_answer(struct client *, int slot, const char *arguments, size_t size);
 void on_attachment(struct client *, const char *data, size_t size);
 void on_event(struct client *, const char *packet, size_t size);
+void on_page(struct client *);
 extern struct buffer setup_packet, proof_packet, poll_packet;
 
 #endif

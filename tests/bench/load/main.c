@@ -208,7 +208,7 @@ static void run_work(void)
 
 /* --- options */
 
-static const char *const KINDS[] = {"echo", "binary", "broadcast", "connect", "upgrade", "poll", "idle"};
+static const char *const KINDS[] = {"echo", "binary", "broadcast", "connect", "upgrade", "poll", "idle", "page"};
 
 static void read_list(char *list)
 {

@@ -76,9 +76,21 @@ static void ask_for_websocket(struct client *c)
     release(&c->request);
 }
 
+void ask_for_page(struct client *c)
+{
+    c->stage = POLLING;
+    c->step = VISIT;
+    c->request.size = 0;
+    add_text(&c->request, "GET / HTTP/1.1\r\nHost: localhost\r\n");
+    if (options.is_browser) add_text(&c->request, BROWSER);
+    add_text(&c->request, "\r\n");
+    send_request(c);
+}
+
 void connected(struct client *c)
 {
     if (c->stage == POLLING) transmit(c, c->request.data, c->request.size);
+    else if (options.kind == PAGE) ask_for_page(c);
     else if (c->stage == CONNECTING && (options.kind == POLL || options.kind == UPGRADE)) get(c, OPEN);
     else ask_for_websocket(c);
 }
@@ -154,6 +166,11 @@ static void on_response(struct client *c, const struct response *r)
         return;
     case FETCH:
         if (!look_through(c, r->body, r->size)) get(c, FETCH);
+        return;
+    case VISIT:
+        c->stage = READY;
+        if (c->is_in) on_page(c);
+        else entered(c);
         return;
     }
 }

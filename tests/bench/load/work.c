@@ -99,7 +99,8 @@ static void begin_round(struct client *c)
     c->in_flight = 1;
     c->asked_at[0] = now_ns();
     counts.asked++;
-    post_event(c);
+    if (options.kind == PAGE) ask_for_page(c);
+    else post_event(c);
 }
 
 static void settle(struct client *c, int slot, bool is_right)
@@ -114,7 +115,7 @@ static void settle(struct client *c, int slot, bool is_right)
     counts.answered++;
     if (is_measuring) record(latencies, now - c->asked_at[slot]);
     if (!is_working || interval) return;
-    if (options.kind == POLL) begin_round(c);
+    if (options.kind == POLL || options.kind == PAGE) begin_round(c);
     else ask(c, slot, now);
 }
 
@@ -128,6 +129,11 @@ void on_attachment(struct client *c, const char *data, size_t size)
 {
     settle(c, c->attachment_of, size == payload.size && !memcmp(data, payload.data, size));
     c->attachment_of = -1;
+}
+
+void on_page(struct client *c)
+{
+    settle(c, 0, true);
 }
 
 /* --- broadcasts: the next one when all have heard the last */
@@ -185,8 +191,8 @@ void begin_work(void)
     }
     for (int i = 0; i < asking && options.kind != BROADCAST; i++) {
         struct client *c = &clients[i];
-        if (options.kind == POLL) begin_round(c);
-        for (int slot = 0; slot < options.window && options.kind != POLL; slot++) ask(c, slot, now_ns());
+        if (options.kind == POLL || options.kind == PAGE) begin_round(c);
+        else for (int slot = 0; slot < options.window; slot++) ask(c, slot, now_ns());
     }
     flush();
 }
