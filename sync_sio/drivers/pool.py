@@ -1,7 +1,8 @@
 """Threads that work strands, or wait to be called: last in, first out, made when needed, gone when idle for long.
 
 A pool must mean few runnable threads: each one more costs all of them switches of the GIL, and waking one per job
-halves the rate. So at most two are on their way at any time; should these block, the standby calls more.
+halves the rate. So at most two are on their way at any time, and none while those that are there get on with the jobs; should these
+block, the next look finds that nothing was begun, and calls more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .strand import Strand, Worker
 
 AT_ONCE: Final = 2
 """Threads that are woken and have not begun; more are not called for one more job."""
+BRISK: Final = 8
+"""Jobs begun between two looks from which on the pool gets on by itself."""
 IDLE_SECONDS: Final = 30.0
 """After so long without anything to do a thread ends."""
 
@@ -39,6 +42,7 @@ class Pool:
         self.is_stopping = False
         self.given = 0
         """Turns that were given to other threads. Without a lock, so it may lose some: it tells whether they are many."""
+        self._begun_before = 0
         self._main = main
         self._idle_seconds = idle_seconds
         self._idle: list[Worker] = []
@@ -51,8 +55,16 @@ class Pool:
         self.jobs.append(strand)
         self.given += 1
 
+    @property
+    def jobs_begun(self) -> int:
+        """How many jobs were taken; about, see `given`."""
+        return self.given - len(self.jobs)
+
     def nudge(self) -> None:
         """See to it that the jobs are begun, by few threads."""
+        before, self._begun_before = self._begun_before, self.jobs_begun
+        if self._begun_before - before >= BRISK:
+            return
         wanted = min(AT_ONCE, len(self.jobs)) - self._waking
         if wanted > 0:
             self.wake(wanted)

@@ -18,7 +18,7 @@ from . import keeping
 from .base import Lock, Timer, Waiter, Watched
 from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock
 from .loop import Loop
-from .pool import IDLE_SECONDS, Pool
+from .pool import BRISK, IDLE_SECONDS, Pool
 from .strand import Strand, Worker, catch
 from .waiter import ThreadWaiter
 
@@ -30,6 +30,8 @@ DEEP: Final = 0.05
 MANY: Final = 8
 """Turns in the pool between two looks, so 1,600 a second, that make it worth keeping the GIL: one costs 20 µs where threads hand it
 to and fro, keeping it 0.4 µs a message."""
+CALLED: Final = 8
+"""Pool threads that one look calls at most, so 1,600 a second: a machine that stood still for a moment looks like a pool that blocks."""
 QUIET: Final = 20
 """Looks without a turn after which the standby sleeps deeply."""
 
@@ -306,7 +308,7 @@ class ThreadsDriver:
         last = -1
         quiet = 0
         pause = LOOK
-        given = pool.given
+        given, begun = pool.given, pool.jobs_begun
         judge = self._judge
         too_late = keeping.too_late()
         while True:
@@ -322,9 +324,11 @@ class ThreadsDriver:
             count = loop.turn_count
             judge.look(is_late, pool.given - given >= MANY)
             given = pool.given
-            if pool.jobs:
+            waiting = len(pool.jobs)
+            before, begun = begun, pool.jobs_begun
+            if waiting:
                 quiet = 0
-                if not pool.wake(len(pool.jobs)) and len(pool.threads) <= 2:
+                if not pool.wake(1 if begun - before >= BRISK else min(waiting, CALLED)) and len(pool.threads) <= 2:
                     # the system has no thread for us: we are the pool for a while, and the leader only reads
                     loop.has_standby = False
                     self._standby.release()

@@ -16,6 +16,7 @@ from sync_sio.drivers.base import Habit
 from sync_sio.drivers.locks import allocate_lock, breaches, get_ident
 from sync_sio.drivers.loop import Loop
 from sync_sio.drivers.pollers import Bell
+from sync_sio.drivers.pool import BRISK, Pool
 from sync_sio.drivers.strand import FIRST_PENALTY, Strand, Worker, catch
 from sync_sio.drivers.threads import ThreadsDriver
 
@@ -617,3 +618,40 @@ def test_drivers_start_and_stop_under_stress() -> None:
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not breaches
+
+
+# -- the pool ----------------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_more_is_called_while_the_pool_gets_on() -> None:
+    over = threading.Event()
+
+    def live() -> None:
+        pool.begun()
+        over.wait(PATIENCE)
+
+    def wait_for(threads: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while len(pool.threads) != threads or pool._waking:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    pool = Pool(live, 10)
+    rig = ThreadsRig(ThreadsDriver())
+    flow = Client(rig, echo)
+    try:
+        for _ in range(3):
+            pool.give(Strand(flow))
+        pool.nudge()
+        wait_for(2)                                 # at once
+        for _ in range(BRISK):
+            pool.give(Strand(flow))
+            pool.jobs.popleft()
+        pool.nudge()
+        assert pool.jobs and len(pool.threads) == 2
+        pool.nudge()                                # nothing was begun since: those two block
+        wait_for(4)
+    finally:
+        over.set()
+        for thread in pool.others():
+            thread.join(PATIENCE)
