@@ -13,7 +13,7 @@ def main(kind: str, port: int) -> None:
     if kind == "cheroot":
         from cheroot.wsgi import Server
 
-        Server((HOST, port), application(), numthreads=4).start()
+        Server((HOST, port), application(), numthreads=4, request_queue_size=1024).start()  # of five that come at once, many fail
     elif kind == "waitress":
         from waitress import serve
 
