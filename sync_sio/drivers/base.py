@@ -155,12 +155,13 @@ class Habit:
     Belongs to the driver, which keeps what it likes here; everybody else only carries it. Made once per registered event.
     """
 
-    __slots__ = ("penalty", "pooled", "spent")
+    __slots__ = ("free_since", "penalty", "pooled", "spent")
 
     def __init__(self) -> None:
         self.spent = 0.0
         self.pooled = 0
         self.penalty = 0
+        self.free_since = 0.0
 
 
 class Driver(Protocol):

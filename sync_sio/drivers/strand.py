@@ -26,6 +26,8 @@ TOO_SLOW: Final = 0.0139
 FIRST_PENALTY: Final = 256
 """Events that run in the pool after a habit was caught; four times as many after each next time."""
 MAX_PENALTY: Final = 1 << 20
+FORGIVEN: Final = 60.0
+"""Seconds on the leader after which an event that is caught counts as one that never was: the machine may have stood still."""
 
 _log = logging.getLogger("sync_sio.turn")
 
@@ -34,7 +36,8 @@ Task = tuple[Callable[[Any, Any], object], Any, Any, "Habit | None", int]
 
 def catch(habit: Habit) -> None:
     """Note that this event's handler blocks: the pool runs it for a while. Twice for one event does no harm that matters."""
-    habit.penalty = min(habit.penalty * 4, MAX_PENALTY) if habit.penalty else FIRST_PENALTY
+    is_known = habit.penalty and perf_counter() - habit.free_since < FORGIVEN
+    habit.penalty = min(habit.penalty * 4, MAX_PENALTY) if is_known else FIRST_PENALTY
     habit.pooled = habit.penalty
     habit.spent = 0.0
 
@@ -174,6 +177,8 @@ class Strand:
             self._done = done
             if habit is not None and habit.pooled > 0:
                 habit.pooled -= 1
+                if not habit.pooled:
+                    habit.free_since = perf_counter()
             try:
                 fn(subject, item)
                 if DEBUG:

@@ -307,6 +307,7 @@ class ThreadsDriver:
         loop.has_standby = True
         last = -1
         quiet = 0
+        is_late = False
         pause = LOOK
         given, begun = pool.given, pool.jobs_begun
         judge = self._judge
@@ -314,15 +315,15 @@ class ThreadsDriver:
         while True:
             began = time.monotonic()
             is_called = self._alarm.acquire(True, pause)
-            # getting the GIL took the rest; while we keep it, that may be our doing
-            is_late = not is_called and not judge.is_keeping and time.monotonic() - began > pause + too_late
+            was_late, is_late = is_late, not is_called and time.monotonic() - began > pause + too_late
             loop.on_turn = None
             if self._has_finished:
                 judge.rest()
                 self._standby.release()
                 return False
             count = loop.turn_count
-            judge.look(is_late, pool.given - given >= MANY)
+            # getting the GIL took the rest; while we keep it, that may be our doing
+            judge.look(is_late and not judge.is_keeping, pool.given - given >= MANY)
             given = pool.given
             waiting = len(pool.jobs)
             before, begun = begun, pool.jobs_begun
@@ -335,7 +336,9 @@ class ThreadsDriver:
                     with suppress(IndexError):
                         self._work(worker, pool.jobs.popleft())
                     return False
-            if count == last or count == self._announced or self._is_stopping:
+            # who comes late once saw nothing: a machine that stood still looks like a turn that does
+            is_stuck = count == last and (was_late or not is_late)
+            if is_stuck or count == self._announced or self._is_stopping:
                 if loop.lead.acquire(False):
                     # offered since the last look, or longer than a handler said: somebody is in a turn and does not come back
                     self._take_over(worker, count)

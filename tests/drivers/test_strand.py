@@ -10,7 +10,7 @@ import pytest
 
 from sync_sio.drivers.base import MAX_QUEUED, Habit
 from sync_sio.drivers.locks import breaches, native_lock
-from sync_sio.drivers.strand import BUDGET, FIRST_PENALTY, Strand, Worker, catch
+from sync_sio.drivers.strand import BUDGET, FIRST_PENALTY, FORGIVEN, Strand, Worker, catch
 
 ME = 77
 RUNS = 64
@@ -280,6 +280,23 @@ def test_each_catch_lasts_four_times_as_long(flow: FakeFlow) -> None:
         strand.put(note, [], 1, habit)
         assert not strand.is_pooled
         strand.work()
+
+
+def test_an_event_that_was_quick_for_a_minute_is_caught_as_if_for_the_first_time(
+    flow: FakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("sync_sio.drivers.strand.perf_counter", lambda: now[0])
+    habit = Habit()
+    strand = Strand(flow)
+    for quiet, penalty in (0, 256), (FORGIVEN - 1, 1024), (FORGIVEN, 256), (0, 1024):
+        now[0] += quiet
+        catch(habit)
+        assert habit.pooled == penalty
+        for _ in range(penalty):            # however long it is in the pool: that it is quick there is not seen
+            now[0] += 1.0
+            strand.put(note, [], 1, habit)
+            strand.work()
 
 
 def test_a_turn_on_the_leader_ends_before_what_is_known_to_block(flow: FakeFlow, worker: Worker) -> None:
