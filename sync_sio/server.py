@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
@@ -25,6 +25,8 @@ from .sockets.hub import Hub
 from .sockets.namespace import Namespace
 from .sockets.parents import ParentNamespace, Rule
 from .sockets.reaching import SERVERS_TIMEOUT
+from .sockets.site import Surrounding
+from .sockets.socket import Socket
 from .types import Environ, JsonDefault, StartResponse, WSGIApp
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .wsgi.embedded import EmbeddedServer
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Surrounding)
 T = TypeVar("T")
 
 
@@ -82,6 +85,9 @@ class Server(Broadcaster):
 
     Threads: every method may be called from any thread or greenlet.
     """
+
+    socket_class: ClassVar[type[Socket]] = Socket
+    """What sockets are made of: a subclass of the server may say one of `Socket`, with properties and methods of its own."""
 
     def __init__(
         self,
@@ -168,6 +174,7 @@ class Server(Broadcaster):
             trusted_proxies=trusted_proxies,
         )
         self._hub = Hub(self, self.options, _parser_of(self.options))
+        self._hub.site.socket_class = self.socket_class
         self.engine = EngineServer(wsgi_app, _options=self.options, _listener=self._hub, _driver=_driver, _take=_take)
         """The Engine.IO server below: connections, session ids, headers, refused requests."""
         self.engine.on_exit = self.close
@@ -370,6 +377,20 @@ class Server(Broadcaster):
     def on_error(self, fn: F) -> F:
         """Call `fn(error, socket, event, args)` once for each handler that fails, in whichever namespace."""
         return self._hub.on_error(fn)
+
+    def around(self, fn: S) -> S:
+        """Have your functions run inside a context manager: `fn(socket, event, args)` makes one for each event. Returns the function.
+
+        It is entered before the catch-all listeners, the packet middleware and the handlers of the event, and left after them: here a
+        framework's context is pushed, a database connection given back, a span measured. The same holds for `"connection"`,
+        `"disconnecting"`, `"disconnect"` and `"error"`, for the namespace's middleware (the event is `"middleware"`), and for
+        acknowledgement callbacks (the event that was emitted). What runs for no client, listeners of other servers' events and of
+        rooms, callbacks of broadcasts, rules of dynamic namespaces, has None for the socket. The first is the outermost.
+
+        An exception of a handler is told to `on_error` and never reaches it; its own keeps the functions from running, or refuses
+        the client in middleware, and is told, too. Functions given to `spawn` and to `io.engine.on` run without.
+        """
+        return self._hub.around(fn)
 
     @overload
     def use(self, fn: F, *, admitted: bool = False) -> F: ...

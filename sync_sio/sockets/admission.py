@@ -13,7 +13,7 @@ from ..protocol.parcel import Batch, Parcel
 from ..protocol.socketio.packet import CONNECT, CONNECT_ERROR, Packet
 from .core import ADMITTED, CONNECTED, GONE, PENDING, new_id
 from .dispatch import context_of, dispatch_early, drop_context_if_empty, report, start_on_strand
-from .handlers import Own
+from .handlers import Handler, Own
 from .leaving import leave
 from .middleware import GO_ON, LATER, Middleware, ask
 from .recovery import Seat, Session
@@ -43,7 +43,7 @@ def _come_in(socket: Socket) -> None:
 
 
 def _begin(socket: Socket, middlewares: tuple[Middleware, ...]) -> None:
-    context_of(socket).run(_Admission(socket, middlewares).walk, GO_ON)
+    context_of(socket).run(_Admission(socket, middlewares).walk_in, GO_ON)
     drop_context_if_empty(socket)
 
 
@@ -58,6 +58,15 @@ class _Admission:
         self._is_continued = socket._core.seat is not None and socket._core.seat.is_recovered
         self._middlewares = middlewares
         self._at = 0
+
+    def walk_in(self, verdict: object) -> None:
+        """Go on from `verdict`, in what `io.around` was given."""
+        socket = self._socket
+        try:
+            with socket._core.home.site.surround(socket, Own.MIDDLEWARE.value, []):
+                self.walk(verdict)
+        except BaseException as error:      # the wall of the turn: as of middleware itself
+            refuse(socket, error)
 
     def walk(self, verdict: object) -> None:
         """Go on from `verdict`: to the next function, into the namespace, or to a refusal."""
@@ -93,7 +102,7 @@ class _Admission:
 
 
 def _walk_on(admission: _Admission, verdict: object) -> None:
-    context_of(admission._socket).run(admission.walk, verdict)
+    context_of(admission._socket).run(admission.walk_in, verdict)
     drop_context_if_empty(admission._socket)
 
 
@@ -216,14 +225,21 @@ def _greet(socket: Socket, nothing: None) -> None:
 def _run_connection_handlers(socket: Socket) -> None:
     core = socket._core
     home = core.home
-    for handler in tuple(home.server_handlers.get("connection", ())):
-        if handler.is_once and not home.may_run_once(home.server_handlers, "connection", handler):
-            continue
-        try:
-            handler.fn(socket)
-        except BaseException as error:      # the wall of the turn
-            report(socket, error, "connection", [])
+    try:
+        with home.site.surround(socket, Own.CONNECTION.value, []):
+            for handler in tuple(home.server_handlers.get("connection", ())):
+                if not handler.is_once or home.may_run_once(home.server_handlers, "connection", handler):
+                    _run_connection_handler(socket, handler)
+    except BaseException as error:          # the wall of the turn
+        report(socket, error, "connection", [])
     core.is_ready = True
+
+
+def _run_connection_handler(socket: Socket, handler: Handler) -> None:
+    try:
+        handler.fn(socket)
+    except BaseException as error:          # the wall of the turn: others run
+        report(socket, error, "connection", [])
 
 
 def refuse(socket: Socket, verdict: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,9 +104,15 @@ def call_back(home: Registrations, event: object, fn: Callable[..., Any], *args:
 def _call_back(home: Registrations, call: tuple[object, Callable[..., Any], tuple[Any, ...]]) -> None:
     event, fn, args = call
     try:
-        Context().run(fn, *args)
+        Context().run(run_in, home.site, event, fn, args)
     except BaseException as error:          # the wall of the turn
         report_aside(home, error, event, list(args))
+
+
+def run_in(site: Site, event: object, fn: Callable[..., Any], args: Sequence[Any], told: Sequence[Any] | None = None) -> Any:
+    """Call what is called for no client, in what `io.around` was given, and told of: `args` if nothing else. Raises what it raises."""
+    with site.surround(None, event, list(args if told is None else told)):
+        return fn(*args)
 
 
 def report_aside(home: Registrations, error: BaseException, event: object, args: list[Any]) -> None:

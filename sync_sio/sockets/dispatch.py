@@ -32,7 +32,7 @@ def dispatch(socket: Socket, event: Event) -> None:
     if core.is_deaf:
         return
     context = core.context or context_of(socket)
-    if core.middlewares or core.any_incoming:
+    if core.middlewares or core.any_incoming or core.home.site.surroundings:
         context.run(_check, socket, core, event)
         return
     data, number = event
@@ -85,12 +85,25 @@ def call_back(socket: Socket, callback: Callback, outcome: list[Any] | SyncSioEr
 
 def _call_back(socket: Socket, item: tuple[Callback, list[Any]]) -> None:
     callback, args = item
-    _copied_context(socket).run(run_handlers, socket, socket._core, callback.event, args, (callback.handler,), None)
+    core = socket._core
+    context = _copied_context(socket)
+    if core.home.site.surroundings:
+        context.run(_run_callback, socket, callback, args)
+    else:
+        context.run(run_handlers, socket, core, callback.event, args, (callback.handler,), None)
+
+
+def _run_callback(socket: Socket, callback: Callback, args: list[Any]) -> None:
+    try:
+        with socket._core.home.site.surround(socket, callback.event, args):
+            run_handlers(socket, socket._core, callback.event, args, (callback.handler,), None)
+    except BaseException as error:          # a wall, as below
+        report(socket, error, callback.event, args)
 
 
 def tell_error(socket: Socket, error: BaseException) -> None:
     """Fire `"error"` for what the client did."""
-    context_of(socket).run(fire, socket, Own.ERROR, (error,))
+    context_of(socket).run(fire_in, socket, Own.ERROR, (error,))
 
 
 def start_beside(
@@ -145,6 +158,15 @@ def _copied_context(socket: Socket) -> Context:
 
 def _check(socket: Socket, core: Core, event: Event) -> None:
     """Show an event to catch-all listeners, then to packet middleware, then to its handlers."""
+    data, _ = event
+    try:
+        with core.home.site.surround(socket, data[0], data[1:]):
+            _check_in(socket, core, event)
+    except BaseException as error:          # a wall, as below
+        report(socket, error, data[0], data[1:])
+
+
+def _check_in(socket: Socket, core: Core, event: Event) -> None:
     data, number = event
     for fn in core.any_incoming:
         try:
@@ -277,6 +299,18 @@ def _send_ack(core: Core, parcel: Parcel) -> None:
 # -- our own events, and errors -----------------------------------------------------------------------------------------------
 
 
+def fire_in(socket: Socket, own: Own, args: tuple[Any, ...]) -> None:
+    """The same as `fire`, in what `io.around` was given."""
+    core = socket._core
+    if not core.home.handlers.get(own) and (core.handlers is None or not core.handlers.get(own)):
+        return
+    try:
+        with core.home.site.surround(socket, own.value, list(args)):
+            fire(socket, own, args)
+    except BaseException as error:          # a wall, as below
+        report(socket, error, own.value, list(args))
+
+
 def fire(socket: Socket, own: Own, args: tuple[Any, ...]) -> None:
     """Run the handlers of one of our own events; each gets as many arguments as it takes."""
     core = socket._core
@@ -357,6 +391,15 @@ class _EventChain:
             core.home.site.logger.warning("socket %s: packet middleware refused: %r", self._socket.id, verdict, exc_info=cause)
         fire(self._socket, Own.ERROR, (verdict,))
 
+    def walk_in(self, verdict: object) -> None:
+        """The same in what `io.around` was given, when a `next` was called late."""
+        data = self._data
+        try:
+            with self._socket._core.home.site.surround(self._socket, data[0] if data else "", data[1:]):
+                self.walk(verdict)
+        except BaseException as error:      # a wall, as above
+            report(self._socket, error, data[0] if data else "", data[1:])
+
     def _resume(self, verdict: object) -> None:
         start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)
 
@@ -364,4 +407,4 @@ class _EventChain:
 def _walk_on(chain: _EventChain, verdict: object) -> None:
     socket = chain._socket
     if not socket._core.is_deaf:
-        context_of(socket).run(chain.walk, verdict)
+        context_of(socket).run(chain.walk_in, verdict)

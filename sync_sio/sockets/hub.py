@@ -13,7 +13,7 @@ from ..drivers.locks import native_lock
 from ..engine.connection import Connection
 from ..protocol.socketio.packet import PacketParser
 from ..types import Environ
-from .aside import report_aside
+from .aside import report_aside, run_in
 from .cluster import Cluster
 from .core import CONNECTED, on_strand_of
 from .demux import Demux
@@ -21,9 +21,11 @@ from .handlers import check_function
 from .leaving import leave
 from .namespace import Namespace
 from .parents import ParentNamespace, Rule
-from .site import Site, SocketsOptions
+from .site import Site, SocketsOptions, Surrounding
+from .socket import Socket
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Surrounding)
 
 
 class Hub:
@@ -37,6 +39,7 @@ class Hub:
     ) -> None:
         logger = logger or logging.getLogger("sync_sio.sockets")
         self.site = Site(server, parser, options, logger)
+        self.site.socket_class = Socket
         self.namespaces: dict[str, Namespace] = {}
         self._parents: tuple[ParentNamespace, ...] = ()
         self._births: dict[str, _Birth] = {}
@@ -200,6 +203,12 @@ class Hub:
         self.site.error_listeners.append(check_function(fn, "on_error"))
         return fn
 
+    def around(self, fn: S) -> S:
+        """Enter `fn(socket, event, args)` around what users' functions do; the first is the outermost. Returns the function."""
+        check_function(fn, "around")
+        self.site.surroundings = (*self.site.surroundings, fn)
+        return fn
+
     def close(self, reason: str = "server shutting down") -> None:
         """Let every socket leave, without a DISCONNECT packet: so clients that find the connection closed come back."""
         for namespace in list(self.namespaces.values()):
@@ -245,7 +254,7 @@ class Hub:
         for handler in tuple(main.server_handlers.get("new_namespace", ())):
             if not handler.is_once or main.may_run_once(main.server_handlers, "new_namespace", handler):
                 try:
-                    handler.fn(namespace)
+                    run_in(self.site, "new_namespace", handler.fn, (namespace,))
                 except Exception as error:
                     report_aside(main, error, "new_namespace", [namespace])
 

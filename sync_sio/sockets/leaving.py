@@ -6,7 +6,7 @@ from ..drivers.base import Timer
 from ..errors import Disconnected
 from .acks import Callback, Pending
 from .core import ADMITTED, CONNECTED, GONE, Core, State
-from .dispatch import call_back, context_of, fire, start_on_strand
+from .dispatch import call_back, context_of, fire_in, start_on_strand
 from .handlers import Own
 from .recovery import RECOVERABLE, Session
 from .socket import Socket
@@ -120,6 +120,6 @@ def _tell(socket: Socket, why: tuple[str, object]) -> None:
 
 
 def _fire_both(socket: Socket, why: tuple[str, object]) -> None:
-    fire(socket, Own.DISCONNECTING, why)
+    fire_in(socket, Own.DISCONNECTING, why)
     socket._core.past_rooms = None
-    fire(socket, Own.DISCONNECT, why)
+    fire_in(socket, Own.DISCONNECT, why)

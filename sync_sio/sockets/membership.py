@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from ..drivers.base import Habit
 from ..drivers.locks import native_lock
 from ..drivers.strand import Strand
-from .aside import MAX_WAITING, Aside, report_aside
+from .aside import MAX_WAITING, Aside, report_aside, run_in
 from .handlers import check_function
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Membership:
             if is_once:
                 self.off(event, fn)
             try:
-                Context().run(fn, *args)
+                Context().run(run_in, home.site, event, fn, args)
             except BaseException as error:      # the wall of the turn
                 report_aside(home, error, event, args)
 

@@ -13,7 +13,7 @@ from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
 from ..types import Environ
 from .acks import DEFAULT_TIMEOUT
-from .aside import call_back
+from .aside import call_back, run_in
 from .broadcast import BroadcastOperator, Flags
 from .broadcaster import Broadcaster
 from .handlers import EventName
@@ -73,7 +73,7 @@ class ParentNamespace(Registrations, Broadcaster):
         if isinstance(self._rule, re.Pattern):
             return self.is_pattern_for(name)
         try:
-            return bool(self._rule(name, auth, environ))
+            return bool(run_in(self.site, "new_namespace", self._rule, (name, auth, environ)))
         except BaseException:                   # the wall of the turn
             self.site.logger.exception("the function of a dynamic namespace failed, asked for %r: the client is refused", name)
             return False

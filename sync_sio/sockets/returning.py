@@ -20,7 +20,7 @@ def enter(core: Core) -> Socket | None:
         if socket is not None:
             return socket
         core.seat = Seat(new_id())
-    socket = Socket(new_id() if core.connection.protocol == 4 else _old_id(core), core)
+    socket = home.site.socket_class(new_id() if core.connection.protocol == 4 else _old_id(core), core)
     return socket if home.rooms.enter(socket.id, socket) else None
 
 
@@ -44,7 +44,7 @@ def _return(recovery: Recovery, core: Core) -> Socket | None:
             session = recovery.take(pid, auth.get("offset"))
             if session is None:
                 break
-            socket = Socket(session.sid, core)
+            socket = core.home.site.socket_class(session.sid, core)
             if not core.home.rooms.enter(socket.id, socket):
                 break
             core.seat, core.data = session.seat, session.data

@@ -11,7 +11,7 @@ from ..adapters.base import ServerEvent
 from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Ack, as_response
-from .aside import MAX_WAITING, call_back, report_aside
+from .aside import MAX_WAITING, call_back, report_aside, run_in
 from .handlers import EventName, check_name
 from .reaching import cluster_of
 
@@ -81,7 +81,11 @@ def receive(home: Namespace, data: list[Any], answer: Callable[[Any], None] | No
 
 
 def _run(home: Namespace, item: tuple[list[Any], Callable[[Any], None] | None]) -> None:
-    Context().run(_run_listeners, home, *item)
+    data = item[0]
+    try:
+        Context().run(run_in, home.site, data[0], _run_listeners, (home, *item), data[1:])
+    except BaseException as error:          # the wall of the turn
+        report_aside(home, error, data[0], data[1:])
 
 
 def _run_listeners(home: Namespace, data: list[Any], answer: Callable[[Any], None] | None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..config import RecoveryOptions
 from ..drivers.base import Driver, Habit, Lock, Waiter
@@ -19,6 +20,11 @@ from .newcomers import Newcomers
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .socket import Socket
+
+Surrounding = Callable[[Any, Any, list[Any]], AbstractContextManager[Any]]
+"""`f(socket, event, args)`, see `Server.around`."""
+_NOTHING: Final = nullcontext()
 
 
 class SocketsOptions(Protocol):
@@ -55,6 +61,8 @@ class Site:
     Attributes:
         server: what users know as `io`.
         error_listeners: `io.on_error`, for all namespaces.
+        surroundings: `io.around`, the first is the outermost.
+        socket_class: what sockets are made of.
         aside: for turns that belong to no client.
         is_json: the parser is the default one, whose decoders have no memory but for a packet that waits for attachments.
         cluster: the other servers; None: there are none.
@@ -81,6 +89,7 @@ class Site:
         self.max_missed_bytes = options.max_buffered_bytes // 2
         self.logger = logger
         self.rules_habit = Habit()          # of the functions of dynamic namespaces
+        self.socket_class: type[Socket]
         self.driver: Driver
         self.lock: Lock
         self.aside: Aside
@@ -88,6 +97,7 @@ class Site:
         self.cluster: Cluster | None = None
         self.is_started = False
         self.error_listeners: list[Callable[..., Any]] = []
+        self.surroundings: tuple[Surrounding, ...] = ()
         self.probes: tuple[Probe, ...] = ()
         self._warned: set[object] = set()
         self._leaving: Counter[str] = Counter()
@@ -106,6 +116,15 @@ class Site:
         self._all_told = []
         for probe in self.probes:
             probe.reset()
+
+    def surround(self, socket: Socket | None, event: object, args: list[Any]) -> AbstractContextManager[object]:
+        """Enter what `io.around` was given, and return what leaves it again. Raises what those functions raise; then all is left."""
+        if not self.surroundings:
+            return _NOTHING
+        with ExitStack() as stack:
+            for surrounding in self.surroundings:
+                stack.enter_context(surrounding(socket, event, args))
+            return stack.pop_all()
 
     def parcel(self, packet: Packet, may_compress: bool = True) -> Parcel:
         """Encode a packet. Raises TypeError, naming the path, for what cannot be sent."""
