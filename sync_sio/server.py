@@ -381,11 +381,12 @@ class Server(Broadcaster):
     def around(self, fn: S) -> S:
         """Have your functions run inside a context manager: `fn(socket, event, args)` makes one for each event. Returns the function.
 
-        It is entered before the catch-all listeners, the packet middleware and the handlers of the event, and left after them: here a
-        framework's context is pushed, a database connection given back, a span measured. The same holds for `"connection"`,
-        `"disconnecting"`, `"disconnect"` and `"error"`, for the namespace's middleware (the event is `"middleware"`), and for
-        acknowledgement callbacks (the event that was emitted). What runs for no client, listeners of other servers' events and of
-        rooms, callbacks of broadcasts, rules of dynamic namespaces, has None for the socket. The first is the outermost.
+        It is entered before the catch-all listeners, the packet middleware and the handlers of the event, and left after them, before a
+        result is acknowledged: here a framework's context is pushed, what a session has learned is saved, a span is measured. The same
+        holds for `"connection"`, `"disconnecting"`, `"disconnect"` and `"error"`, for the namespace's middleware (the event is
+        `"middleware"`), and for acknowledgement callbacks (the event that was emitted). What runs for no client, listeners of other
+        servers' events and of rooms, callbacks of broadcasts, rules of dynamic namespaces, has None for the socket. The first is the
+        outermost.
 
         An exception of a handler is told to `on_error` and never reaches it; its own keeps the functions from running, or refuses
         the client in middleware, and is told, too. Functions given to `spawn` and to `io.engine.on` run without.

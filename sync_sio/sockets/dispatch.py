@@ -23,6 +23,9 @@ from .middleware import GO_ON, LATER, ask
 if TYPE_CHECKING:
     from .socket import Socket
 
+Later = list[Callable[[], None]]
+"""Acknowledgements that wait until what `io.around` was given has been left."""
+
 # -- tasks --------------------------------------------------------------------------------------------------------------------
 
 
@@ -158,15 +161,27 @@ def _copied_context(socket: Socket) -> Context:
 
 def _check(socket: Socket, core: Core, event: Event) -> None:
     """Show an event to catch-all listeners, then to packet middleware, then to its handlers."""
-    data, _ = event
+    if core.home.site.surroundings:
+        _surrounded(socket, core, event[0], _check_in, socket, core, event)
+    else:
+        _check_in(socket, core, event, None)
+
+
+def _surrounded(socket: Socket, core: Core, data: list[Any], fn: Callable[..., None], *args: Any) -> None:
+    """Run `fn(*args, later)` in what `io.around` was given. Only after that the client has its answer: what is saved then is there."""
+    later: Later = []
+    event, given = (data[0], data[1:]) if data else ("", [])
     try:
-        with core.home.site.surround(socket, data[0], data[1:]):
-            _check_in(socket, core, event)
+        with core.home.site.surround(socket, event, given):
+            fn(*args, later)
     except BaseException as error:          # a wall, as below
-        report(socket, error, data[0], data[1:])
+        report(socket, error, event, given)
+    else:
+        for finish in later:
+            finish()
 
 
-def _check_in(socket: Socket, core: Core, event: Event) -> None:
+def _check_in(socket: Socket, core: Core, event: Event, later: Later | None) -> None:
     data, number = event
     for fn in core.any_incoming:
         try:
@@ -174,18 +189,18 @@ def _check_in(socket: Socket, core: Core, event: Event) -> None:
         except BaseException as error:      # a wall, as below
             report(socket, error, data[0], data[1:])
     if core.middlewares:
-        _EventChain(socket, data, number).walk(GO_ON)
+        _EventChain(socket, data, number).walk(GO_ON, later)
     else:
-        _handle(socket, core, data, number)
+        _handle(socket, core, data, number, later)
 
 
-def _handle(socket: Socket, core: Core, data: list[Any], number: int | None) -> None:
+def _handle(socket: Socket, core: Core, data: list[Any], number: int | None, later: Later | None = None) -> None:
     event = data[0]
     handlers = core.home.handlers.get(event)
     if core.handlers is not None:
         handlers = (*(handlers or ()), *core.handlers.get(event, ()))
     if handlers:
-        run_handlers(socket, core, event, data[1:], handlers, number)
+        run_handlers(socket, core, event, data[1:], handlers, number, later)
     elif event in core.home.server_handlers:
         core.home.site.warn_once(
             (core.home.name, event),
@@ -234,9 +249,15 @@ def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, numbe
 
 
 def run_handlers(
-    socket: Socket, core: Core, event: Any, args: list[Any], handlers: tuple[Handler, ...], number: int | None
+    socket: Socket,
+    core: Core,
+    event: Any,
+    args: list[Any],
+    handlers: tuple[Handler, ...],
+    number: int | None,
+    later: Later | None = None,
 ) -> None:
-    """Run all handlers of one event and acknowledge it if the client asked for that (`number`)."""
+    """Run all handlers of one event and acknowledge it if the client asked for that (`number`): here, or whoever gave `later` does."""
     result: Any = None
     ack: Ack | None = None
     count = len(args)
@@ -269,14 +290,24 @@ def run_handlers(
     if number is None:
         return
     if ack is None:
-        _acknowledge(socket, core, [event, *args], result, number)
+        if later is None:
+            _acknowledge(socket, core, [event, *args], result, number)
+        else:
+            later.append(partial(_acknowledge, socket, core, [event, *args], result, number))
     elif result is not None:
-        try:
-            ack(*as_response(result))
-        except SlowConsumer:
-            pass    # as above
-        except BaseException as error:      # as above
-            report(socket, error, event, args)
+        if later is None:
+            _give_to(ack, socket, event, args, result)
+        else:
+            later.append(partial(_give_to, ack, socket, event, args, result))
+
+
+def _give_to(ack: Ack, socket: Socket, event: Any, args: list[Any], result: Any) -> None:
+    try:
+        ack(*as_response(result))
+    except SlowConsumer:
+        pass    # as above
+    except BaseException as error:          # as above
+        report(socket, error, event, args)
 
 
 def _ack_for(core: Core, number: int | None) -> Ack:
@@ -365,7 +396,7 @@ class _EventChain:
         self._middlewares = socket._core.middlewares
         self._at = 0
 
-    def walk(self, verdict: object) -> None:
+    def walk(self, verdict: object, later: Later | None) -> None:
         """Go on from `verdict`: to the next function, to the handlers, or to an error."""
         core = self._socket._core
         while verdict is GO_ON and self._at < len(self._middlewares):
@@ -382,7 +413,7 @@ class _EventChain:
             return
         if verdict is GO_ON:
             if self._data:
-                _handle(self._socket, core, self._data, self._number)
+                _handle(self._socket, core, self._data, self._number, later)
             return
         if verdict is False:
             verdict = SyncSioError(f"middleware refused event {self._data[:1]}")
@@ -393,12 +424,11 @@ class _EventChain:
 
     def walk_in(self, verdict: object) -> None:
         """The same in what `io.around` was given, when a `next` was called late."""
-        data = self._data
-        try:
-            with self._socket._core.home.site.surround(self._socket, data[0] if data else "", data[1:]):
-                self.walk(verdict)
-        except BaseException as error:      # a wall, as above
-            report(self._socket, error, data[0] if data else "", data[1:])
+        core = self._socket._core
+        if core.home.site.surroundings:
+            _surrounded(self._socket, core, self._data, self.walk, verdict)
+        else:
+            self.walk(verdict, None)
 
     def _resume(self, verdict: object) -> None:
         start_on_strand(self._socket._core, _walk_on, self, verdict, Own.MIDDLEWARE)

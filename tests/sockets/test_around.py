@@ -182,6 +182,42 @@ def test_a_handler_that_fails_does_not_reach_it(site: Surrounded) -> None:
     assert left == [] and site.seen == [("on purpose", "fail")]
 
 
+def test_the_client_is_answered_when_it_has_been_left() -> None:
+    io = Server()
+    order: list[str] = []
+
+    @io.around
+    @contextmanager
+    def watch(socket: Socket | None, event: Any, args: list[Any]) -> Iterator[None]:
+        assert socket is not None
+        yield
+        order.append(f"{event} is left")
+        if event == "lost":
+            raise RuntimeError("on purpose")
+
+    io.event("plain", lambda socket: "plain answer")
+    io.event("lost", lambda socket: "no answer")
+    io.event("asks", lambda socket, ack: None)
+    io.event("asks", lambda socket: "late answer")
+
+    @io.on("connection")
+    def connected(socket: Socket) -> None:
+        socket.on_any_outgoing(lambda event, *args: order.append(event))
+        socket.use(lambda packet, next: io.spawn(next) if packet[0] == "slow" else next())
+        socket.on("slow", lambda: "slow answer")
+
+    with ManualTime(io) as time, TestClient(io) as client:
+        client.settle()
+        order.clear()
+        for event in ("plain", "asks", "slow", "lost"):
+            client.emit(event, ack=lambda answer: order.append(answer))
+            client.settle()
+            time.settle()
+    assert order == [
+        "plain is left", "plain answer", "asks is left", "late answer", "slow is left", "slow is left", "slow answer", "lost is left",
+    ]  # fmt: skip
+
+
 def test_one_that_fails_around_middleware_refuses_the_client() -> None:
     io = Server()
 
