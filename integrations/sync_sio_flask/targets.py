@@ -1,0 +1,86 @@
+"""Whom an emit reaches, in the words of Flask-SocketIO: rooms that may be anything, `skip_sid`, a callback for each client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sync_sio import Namespace, Socket
+
+Rooms = Any
+"""A room, a list of rooms, or None: everybody."""
+
+_MARK = "\0"
+
+
+def room_name(room: Any) -> str:
+    """Return the name by which the server knows a room. Whatever is no str has a name that no str has: 5 is not "5"."""
+    if isinstance(room, str) and not room.startswith(_MARK):
+        return room
+    if room is None:
+        raise TypeError("None is no room")
+    return _MARK + repr(room)
+
+
+def room_names(rooms: Rooms) -> list[str]:
+    """Return the names of one room or several."""
+    if isinstance(rooms, list | set | frozenset | tuple) and not hasattr(rooms, "_fields"):
+        return [room_name(room) for room in rooms]
+    return [room_name(rooms)]
+
+
+def emit(
+    home: Namespace,
+    event: str,
+    args: tuple[Any, ...],
+    to: Rooms,
+    skip: Iterable[str],
+    callback: Callable[..., Any] | None,
+    is_local: bool,
+    sender: Socket | None,
+) -> None:
+    """Send an event to all in `to` but those in `skip`; `callback` is called with the answer of each client of this process.
+
+    The sender itself is sent to as a socket is: it is waited for when it is slow, where a broadcast would close it.
+    """
+    skipped = set(skip)
+    if sender is not None and to == sender.id:
+        if sender.id not in skipped:
+            sender.emit(event, *args, ack=callback)
+        return
+    if callback is not None:
+        for socket in members(home, to):
+            if socket.id not in skipped:
+                socket.emit(event, *args, ack=callback)
+        return
+    operator = home.except_(skipped) if to is None else home.to(room_names(to)).except_(skipped)
+    (operator.local if is_local else operator).emit(event, *args)
+
+
+def members(home: Namespace, to: Rooms) -> list[Socket]:
+    """Return the sockets of this process that are in one of these rooms."""
+    sockets = home.sockets
+    if to is None:
+        return list(sockets.values())
+    names = room_names(to)
+    if len(names) == 1 and names[0] in sockets:
+        return [sockets[names[0]]]
+    rooms = home.adapter.rooms
+    found = set().union(*(rooms.get(name, ()) for name in names))
+    return [socket for sid, socket in sockets.items() if sid in found]
+
+
+def spread(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what is sent: of one argument that is None nothing, and of one that is a tuple each of its values."""
+    if len(args) == 1:
+        if args[0] is None:
+            return ()
+        if type(args[0]) is tuple:
+            return args[0]
+    return args
+
+
+def skipped_ids(skip_sid: str | Iterable[str] | None, include_self: bool, own: str | None) -> list[str]:
+    """Return the ids of clients that an emit leaves out."""
+    found = [] if skip_sid is None else [skip_sid] if isinstance(skip_sid, str) else list(skip_sid)
+    return [*found, own] if own is not None and not include_self else found
