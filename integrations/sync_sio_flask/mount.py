@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sync_sio.flask")
 
 _ROUTED: Final = "sync_sio_flask.routed"
-"""The event that all others become for which there is a handler: with a `Found`, which no client can send."""
+"""The event that those become which have a handler, but not one of their own name: with a `Found`, which no client can send."""
 
 FAILURES: Final = "sync_sio_flask.failures"
 """A list in the environ of a test's client: what its handlers have raised and the server has made an answer of."""
+
+_UNNAMED: Final = (*OWN, ANY, "error")
+"""For which `io` has handlers of another kind, or none."""
 
 _REASONS: Final = {
     "server namespace disconnect": "server disconnect",
@@ -44,9 +47,8 @@ _REASONS: Final = {
 class Mount:
     """What `init_app` makes: the server in front of an application.
 
-    Namespaces are opened as handlers for them are registered. In each, events take one way: a packet middleware looks for a handler in
-    the table, so that later registrations, `"*"` and objects need no more than functions do; what nobody has registered here goes on
-    to the handlers of `io`.
+    Namespaces are opened as handlers for them are registered, and each event that is named gets a handler of `io`, which asks the table
+    when it comes. For those that are not named, as of `"*"`, a packet middleware asks. What nobody has registered here is left to `io`.
     """
 
     def __init__(self, socketio: SocketIO, app: Flask, options: Options) -> None:
@@ -57,6 +59,7 @@ class Mount:
         self.io = Server(app.wsgi_app, **options.server)
         self.facade = ServerFacade(self)
         self._opened: set[str] = set()
+        self._heard: set[tuple[str, str]] = set()
         self._is_open_to_all = False
         self._warned: set[str] = set()
         self.io.around(self._around)
@@ -83,13 +86,13 @@ class Mount:
         return [self.io.of(name) for name in sorted(self._opened)]
 
     def refresh(self) -> None:
-        """Something was registered: open its namespace."""
+        """Something was registered: open its namespace, and listen for it."""
         for name in self.table.namespaces:
             self.open(name)
-        if self.options.async_handlers:
-            for name, event in self.table.events:
-                if name in self._opened:
-                    self._make_concurrent(name, event)
+        for name, event in self.table.events - self._heard:
+            if name in self._opened and event not in _UNNAMED:
+                self._heard.add((name, event))
+                self.io.of(name).event(event, self._handler_of(event), concurrent=self.options.async_handlers)
 
     def open(self, name: str) -> None:
         """Let clients connect to a namespace. Idempotent."""
@@ -105,13 +108,8 @@ class Mount:
         else:
             home.use(self._connect, admitted=True)
         home.on("connection", self._welcome)
-        home.event(_ROUTED, self._run)
+        home.event(_ROUTED, self._run_routed)
         home.event("disconnecting", self._leave)
-
-    def _make_concurrent(self, name: str, event: str) -> None:
-        home = self.io.of(name)
-        if event not in (*OWN, ANY, "error") and _never_called not in home.listeners(event):
-            home.event(event, _never_called, concurrent=True)
 
     def warn_once(self, message: str) -> None:
         if message not in self._warned:
@@ -167,17 +165,28 @@ class Mount:
         namespace = socket.namespace.name
 
         def route(packet: list[Any]) -> None:
-            found = self.table.find(namespace, packet[0], tuple(packet[1:]))
-            if found is not None:
-                packet[:] = [_ROUTED, found]
+            event = packet[0]
+            if (namespace, event) not in self._heard:
+                found = self.table.find(namespace, event, tuple(packet[1:]))
+                if found is not None:
+                    packet[:] = [_ROUTED, found]
 
         socket.use(route)
 
     # -- an event, and the end -----------------------------------------------------------------------------------------------
 
-    def _run(self, socket: Socket, found: Any) -> Any:
-        if not isinstance(found, Found):
-            return None                         # a client has sent an event of this name
+    def _handler_of(self, event: str) -> Callable[..., Any]:
+        def handle(socket: Socket, *args: Any) -> Any:
+            found = self.table.find(socket.namespace.name, event, args)
+            return None if found is None else self._run(socket, found)
+
+        return handle
+
+    def _run_routed(self, socket: Socket, found: Any) -> Any:
+        # a client may send an event of this name
+        return self._run(socket, found) if isinstance(found, Found) else None
+
+    def _run(self, socket: Socket, found: Found) -> Any:
         given = found.args if found.target is None else (found.message, socket.id, *found.args)
         _say_event(found)
         try:
@@ -215,6 +224,3 @@ class Mount:
 def _say_event(found: Found) -> None:
     request.event = {"message": found.message, "args": found.args}  # type: ignore[attr-defined]
 
-
-def _never_called(socket: Socket, *args: Any) -> None:
-    """Tells the server that an event is concurrent; the middleware has given the event another name by then."""
