@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Flask, current_app, has_app_context
@@ -12,7 +12,7 @@ from sync_sio import Server
 
 from .background import Task, mount_of
 from .facade import ServerFacade
-from .mount import Mount
+from .mount import Mount, mount_in
 from .namespace import Namespace
 from .options import read_options
 from .table import Handler, Table
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 N = TypeVar("N", bound=Namespace)
-
-MOUNTS: Final = "sync_sio"
-"""Where in `app.extensions` an application's mounts are."""
 
 
 class Reason:
@@ -82,7 +79,6 @@ class SocketIO:
         self.manage_session = read.manage_session
         mount = Mount(self, app, read)
         app.extensions["socketio"] = self
-        app.extensions.setdefault(MOUNTS, []).append(mount)
         self._mounts.add(mount)
         self._last = mount
 
@@ -105,9 +101,9 @@ class SocketIO:
         if turn is not None and turn.mount.socketio is self:
             return turn.mount
         if has_app_context():
-            for mount in current_app.extensions.get(MOUNTS, ()):
-                if mount.socketio is self:
-                    return mount  # type: ignore[no-any-return]
+            found = mount_in(current_app, self)
+            if found is not None:
+                return found
         started_for = mount_of.get()
         return started_for if started_for is not None and started_for.socketio is self else self._last
 
@@ -275,9 +271,9 @@ class SocketIO:
         """Serve the application until Ctrl-C, SIGTERM or `stop`, see `running.run`."""
         from .running import run
 
-        if not any(mount.socketio is self for mount in app.extensions.get(MOUNTS, ())):
+        if mount_in(app, self) is None:
             self.init_app(app)
-        run(next(mount for mount in app.extensions[MOUNTS] if mount.socketio is self), host, port, **options)
+        run(mount_in(app, self) or self.mount, host, port, **options)
 
     def stop(self) -> None:
         """End what `run` has begun; from a handler or a page."""

@@ -34,6 +34,9 @@ FAILURES: Final = "sync_sio_flask.failures"
 _UNNAMED: Final = (*OWN, ANY, "error")
 """For which `io` has handlers of another kind, or none."""
 
+_MOUNTS: Final = "sync_sio"
+"""Where in `app.extensions` an application's mounts are."""
+
 _REASONS: Final = {
     "server namespace disconnect": "server disconnect",
     "server shutting down": "server disconnect",
@@ -72,6 +75,7 @@ class Mount:
         if ANY in options.namespaces:
             self._is_open_to_all = True         # those that are opened from now on are children of this one
             self._hook(self.io.of(re.compile("")))
+        app.extensions.setdefault(_MOUNTS, []).append(self)
         app.wsgi_app = self.io  # type: ignore[method-assign]  # how Flask's documentation says to do it
 
     def __repr__(self) -> str:
@@ -219,6 +223,12 @@ class Mount:
             if handler is None:
                 raise
             return handler(error)
+
+
+def mount_in(app: Flask, socketio: SocketIO) -> Mount | None:
+    """Return what a `SocketIO` has put in front of an application; None: nothing."""
+    mounts: list[Mount] = app.extensions.get(_MOUNTS, [])
+    return next((mount for mount in mounts if mount.socketio is socketio), None)
 
 
 def _say_event(found: Found) -> None:

@@ -9,8 +9,7 @@ from flask import Flask
 from sync_sio import ConnectRefused, RequestRefused
 from sync_sio.testing import TestClient
 
-from .extension import MOUNTS
-from .mount import FAILURES
+from .mount import FAILURES, mount_in
 from .turn import SESSION
 
 if TYPE_CHECKING:
@@ -47,7 +46,10 @@ class SocketIOTestClient:
         self.queue: list[dict[str, Any]] = []
         self.refusal: ConnectRefused | RequestRefused | None = None
         """Why the last `connect` was refused; None: it was not."""
-        self._mount = next(mount for mount in app.extensions[MOUNTS] if mount.socketio is socketio)
+        mount = mount_in(app, socketio)
+        if mount is None:
+            raise RuntimeError(f"{socketio!r} is not in front of {app!r}: init_app(app) puts it there")
+        self._mount = mount
         self._clients: dict[str, TestClient] = {}
         self._session: Any = None
         self._failures: list[BaseException] = []
