@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,12 @@ class ServerFacade:
 
     @property
     def async_mode(self) -> str:
-        return "gevent" if self.io.health()["runtime"] == "gevent" or self.io.options.runtime == "gevent" else "threading"
+        """`"gevent"` or `"threading"`; before the first client, what it will be unless gevent serves without having patched anything."""
+        runtime = self.io.health()["runtime"] or self.io.options.runtime
+        if runtime == "auto":
+            monkey = sys.modules.get("gevent.monkey")
+            runtime = "gevent" if monkey is not None and monkey.is_module_patched("threading") else "threads"
+        return "gevent" if runtime == "gevent" else "threading"
 
     @property
     def handlers(self) -> dict[str, dict[str, Callable[..., Any]]]:
