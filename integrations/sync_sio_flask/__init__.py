@@ -4,6 +4,7 @@
 handlers run in a `Turn`, Flask's contexts of one event. `verbs` are the functions that handlers call.
 """
 
+from .blueprint import SocketBlueprint
 from .extension import SocketIO
 from .namespace import Namespace
 from .refusals import ConnectionRefusedError
@@ -13,6 +14,7 @@ from .verbs import call, close_room, disconnect, emit, join_room, leave_room, ro
 __all__ = [
     "ConnectionRefusedError",
     "Namespace",
+    "SocketBlueprint",
     "SocketIO",
     "SocketIOTestClient",
     "call",

@@ -14,6 +14,8 @@ from werkzeug.exceptions import HTTPException
 from sync_sio import ConnectRefused, Namespace, Server, Socket
 
 from .arguments import call_with_or_without
+from .commands import commands
+from .control import Control
 from .facade import ServerFacade
 from .options import Options
 from .refusals import REJECTED, ack_of, refusal_of, refused_if_page
@@ -37,6 +39,9 @@ _UNNAMED: Final = (*OWN, ANY, "error")
 _MOUNTS: Final = "sync_sio"
 """Where in `app.extensions` an application's mounts are."""
 
+_WAITING: Final = "sync_sio_waiting"
+"""What is to be registered with the first of them."""
+
 _REASONS: Final = {
     "server namespace disconnect": "server disconnect",
     "server shutting down": "server disconnect",
@@ -59,7 +64,10 @@ class Mount:
         self.app = app
         self.options = options
         self.table = Table(socketio.table)
-        self.io = Server(app.wsgi_app, **options.server)
+        for change in app.extensions.pop(_WAITING, ()):
+            change(self.table)
+        self._control = Control(self, app.wsgi_app)
+        self.io = Server(self._control, **options.server)
         self.facade = ServerFacade(self)
         self._opened: set[str] = set()
         self._heard: set[tuple[str, str]] = set()
@@ -76,6 +84,7 @@ class Mount:
             self._is_open_to_all = True         # those that are opened from now on are children of this one
             self._hook(self.io.of(re.compile("")))
         app.extensions.setdefault(_MOUNTS, []).append(self)
+        app.cli.add_command(commands)
         app.wsgi_app = self.io  # type: ignore[method-assign]  # how Flask's documentation says to do it
 
     def __repr__(self) -> str:
@@ -89,8 +98,18 @@ class Mount:
         """Return the namespaces that are open."""
         return [self.io.of(name) for name in sorted(self._opened)]
 
+    def native_handlers(self, home: Namespace) -> list[tuple[str, Callable[..., Any]]]:
+        """Return events and functions that were registered with `io` itself."""
+        found = []
+        for key in [*home.handlers, *home.server_handlers]:
+            event = str(getattr(key, "value", key))
+            found += [(event, fn) for fn in home.listeners(event) if getattr(fn, "__module__", "") != __name__]
+        return found
+
     def refresh(self) -> None:
         """Something was registered: open its namespace, and listen for it."""
+        for target in self.table.objects.values():
+            target.attach(self.socketio)
         for name in self.table.namespaces:
             self.open(name)
         for name, event in self.table.events - self._heard:
@@ -229,6 +248,16 @@ def mount_in(app: Flask, socketio: SocketIO) -> Mount | None:
     """Return what a `SocketIO` has put in front of an application; None: nothing."""
     mounts: list[Mount] = app.extensions.get(_MOUNTS, [])
     return next((mount for mount in mounts if mount.socketio is socketio), None)
+
+
+def let_in(app: Flask, change: Callable[[Table], None]) -> None:
+    """Register with an application: with the server that is in front of it, or will be."""
+    mounts: list[Mount] = app.extensions.get(_MOUNTS, [])
+    if not mounts:
+        app.extensions.setdefault(_WAITING, []).append(change)
+        return
+    change(mounts[-1].table)
+    mounts[-1].refresh()
 
 
 def _say_event(found: Found) -> None:

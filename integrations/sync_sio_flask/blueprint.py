@@ -1,0 +1,77 @@
+"""Pages and events of one part of an application, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from flask import Blueprint, Flask
+
+from .mount import let_in
+from .namespace import Namespace
+from .table import Handler, Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+N = TypeVar("N", bound=Namespace)
+
+
+class SocketBlueprint(Blueprint):
+    """A Flask blueprint that has events beside its pages: `app.register_blueprint` registers both, before or after `init_app`.
+
+    Its handlers are those of the applications that it is registered with, and come before those of `SocketIO`.
+
+    Args:
+        name, import_name, options: as of `flask.Blueprint`.
+        namespace: where its events are, unless a handler says something else.
+    """
+
+    def __init__(self, name: str, import_name: str, *, namespace: str = "/", **options: Any) -> None:
+        super().__init__(name, import_name, **options)
+        self.namespace = namespace
+
+    def on(self, message: str, namespace: str | None = None) -> Callable[[F], F]:
+        """Handle an event, as `SocketIO.on` does."""
+
+        def decorate(fn: F) -> F:
+            self.on_event(message, fn, namespace)
+            return fn
+
+        return decorate
+
+    @overload
+    def event(self, fn: F) -> F: ...
+    @overload
+    def event(self, *, namespace: str | None = None) -> Callable[[F], F]: ...
+    def event(self, fn: Any = None, *, namespace: str | None = None) -> Any:
+        """Handle the event of the function's name, as `SocketIO.event` does."""
+        if fn is None:
+            return lambda function: self.on(function.__name__, namespace)(function)
+        return self.on(fn.__name__, namespace)(fn)
+
+    def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
+        """The same as `on`, as a call."""
+        self._later(lambda table: table.add(namespace or self.namespace, message, handler))
+
+    def on_namespace(self, namespace_handler: N) -> N:
+        """Take the methods of an object of a class that derives from `sync_sio_flask.Namespace`."""
+        self._later(lambda table: table.add_object(namespace_handler))
+        return namespace_handler
+
+    def on_error(self, namespace: str | None = None) -> Callable[[F], F]:
+        """Call `fn(exception)` for what handlers of the namespace raise, as `SocketIO.on_error` does."""
+
+        def decorate(fn: F) -> F:
+            self._later(lambda table: table.add_error_handler(namespace or self.namespace, fn))
+            return fn
+
+        return decorate
+
+    def _later(self, change: Callable[[Table], None]) -> None:
+        change(Table())                         # what is wrong is told where it stands
+        self.record(lambda state: let_in(_app(state.app), change))
+
+
+def _app(app: Any) -> Flask:
+    if not isinstance(app, Flask):
+        raise TypeError(f"a SocketBlueprint is for applications of Flask, not for {app!r}")
+    return app
