@@ -180,9 +180,18 @@ class Mount:
         found = self.table.find(socket.namespace.name, "connect", (socket.request, auth))
         if found is None:
             return None
-        if found.target is not None:
-            return self._perform(found, socket, found.fn, "connect", socket.id, *found.args)
-        return self._perform(found, socket, call_with_or_without, found.fn, auth)
+        try:
+            if found.target is not None:
+                return refused_if_page(found.fn("connect", socket.id, *found.args))
+            return refused_if_page(call_with_or_without(found.fn, auth))
+        except (ConnectRefused, HTTPException):
+            raise
+        except Exception as error:
+            handler = self.table.error_handler(socket.namespace.name)
+            if handler is None:
+                raise
+            handler(error)
+            return False                        # whoever could not be checked does not come in
 
     def _welcome(self, socket: Socket) -> None:
         namespace = socket.namespace.name
@@ -213,7 +222,7 @@ class Mount:
         given = found.args if found.target is None else (found.message, socket.id, *found.args)
         _say_event(found)
         try:
-            return self._perform(found, socket, found.fn, *given)
+            return self._perform(socket, found.fn, *given)
         except HTTPException as error:
             logger.info("socket %s: the handler of %r said %s", socket.id, found.message, error)
             socket.request.get(FAILURES, []).append(error)
@@ -227,11 +236,11 @@ class Mount:
             return
         _say_event(found)
         if found.target is not None:
-            self._perform(found, socket, found.fn, "disconnect", socket.id, reason)
+            self._perform(socket, found.fn, "disconnect", socket.id, reason)
         else:
-            self._perform(found, socket, call_with_or_without, found.fn, reason)
+            self._perform(socket, call_with_or_without, found.fn, reason)
 
-    def _perform(self, found: Found, socket: Socket, fn: Callable[..., Any], *args: Any) -> Any:
+    def _perform(self, socket: Socket, fn: Callable[..., Any], *args: Any) -> Any:
         """Call a handler. What its error handler returns is its result then."""
         try:
             return refused_if_page(fn(*args))

@@ -10,6 +10,7 @@ from flask import Flask, abort, request
 from sync_sio_flask import ConnectionRefusedError, SocketIO
 from werkzeug.exceptions import Forbidden
 
+from sync_sio import ConnectRefused
 from sync_sio.testing import TestClient
 
 
@@ -86,10 +87,20 @@ def test_errors_of_connect_and_disconnect_are_told_too(app: Flask, socketio: Soc
     socketio.on("connect")(fail)
     socketio.on("disconnect")(fail)
     socketio.on_error_default(lambda error: seen.append(request.event["message"]))  # type: ignore[attr-defined]
-    client = socketio.test_client(app)
-    assert client.is_connected()  # somebody has dealt with it
-    client.disconnect()
+    assert not socketio.test_client(app).is_connected()  # whoever could not be checked does not come in
+    socketio.on("connect")(lambda: None)
+    socketio.test_client(app).disconnect()
     assert seen == ["connect", "disconnect"]
+
+
+@pytest.mark.parametrize("refusal", [lambda: abort(401), lambda: (_ for _ in ()).throw(ConnectionRefusedError("no"))])
+def test_no_error_handler_lets_anybody_in(app: Flask, socketio: SocketIO, refusal: Any) -> None:
+    asked: list[Any] = []
+    socketio.on("connect")(refusal)
+    socketio.on_error_default(asked.append)
+    with pytest.raises(ConnectRefused):
+        TestClient(socketio.io)
+    assert asked == []
 
 
 def test_a_refusal_is_no_error(app: Flask, socketio: SocketIO) -> None:
