@@ -105,7 +105,7 @@ def move_to_sync_sio(module: str, folder: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("way", ["run", "flask-run-debug", "gthread", "gevent"])
+@pytest.mark.parametrize("way", ["run", "flask-run-debug", "gevent"])  # gthread has the tutorial
 def test_applications_for_flask_socketio_run_with_the_import_changed(
     way: str, node: Path, npm_packages: Path, chromium: Path, tmp_path: Path
 ) -> None:
@@ -197,3 +197,43 @@ def test_run_takes_the_runtime_that_is_asked_for(runtime: str, tmp_path: Path) -
     with running(tmp_path, "shop", "run") as program, contextlib.closing(program.http()) as http:
         assert http.request("GET", "/socket.io/?EIO=4&transport=polling").body.startswith(b'0{"sid"')
         assert program.page("/") == "version 1"
+
+
+def write_files(text: str, folder: Path) -> list[str]:
+    """Write the files that a part of the tutorial shows, whose first line names them; return their names."""
+    names = []
+    for code in re.findall(r"```(?:python|html)\n(.*?)```", text, re.DOTALL):
+        named = re.match(r"(?:# |<!-- )(\S+)", code)
+        assert named is not None, code
+        (folder / named[1]).parent.mkdir(exist_ok=True)
+        (folder / named[1]).write_text(code)
+        names.append(named[1])
+    return names
+
+
+def watch(step: str, program: Program, node: Path, npm_packages: Path, chromium: Path) -> None:
+    flags = json.dumps([flag for flag in tools.CHROMIUM_FLAGS if flag != "--headless"])
+    command = [str(node), str(HERE / "flask_tutorial.cjs"), step, program.url + "/", str(chromium), flags]
+    done = subprocess.run(command, env={**os.environ, "NODE_PATH": str(npm_packages)}, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr[-4000:] + program.log[-4000:]
+
+
+@pytest.mark.timeout(120)
+def test_the_tutorial_leads_to_a_chat(node: Path, npm_packages: Path, chromium: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "flask.md").read_text().partition("\n## How to")[0]
+    parts = page.split("\n### ")
+    assert write_files(parts[1], tmp_path) == ["app.py", "templates/index.html"]
+    assert "\n    flask run --debug\n" in parts[1]
+    with running(tmp_path, "app", "flask-run-debug") as program:
+        watch("first", program, node, npm_packages, chromium)
+        # the server goes on while the files change
+        assert write_files(parts[2], tmp_path) == ["app.py", "templates/index.html", "templates/room.html"]
+        wait_for(lambda: "Your name" in program.page("/") and program.page("/room/x"), 20.0, lambda: program.log[-4000:])
+        watch("second", program, node, npm_packages, chromium)
+    assert write_files(parts[3], tmp_path) == ["test_app.py"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "integrations")))}
+    tested = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert tested.returncode == 0 and "3 passed" in tested.stdout, tested.stdout
+    assert "gunicorn -k gthread --threads 4 app:app" in parts[4]
+    with running(tmp_path, "app", "gthread") as program:
+        watch("second", program, node, npm_packages, chromium)
