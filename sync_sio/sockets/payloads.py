@@ -112,7 +112,7 @@ def _parameters(fn: Callable[..., Any], given: int) -> _Parameters | None:
     source: Any = fn
     while isinstance(source, partial):
         source = source.func
-    if not isinstance(source, FunctionType | MethodType):
+    if not isinstance(source, FunctionType | MethodType) and not hasattr(source, "__wrapped__"):
         source = source.__init__ if isinstance(source, type) else type(source).__call__  # type: ignore[misc]
     return _Parameters(
         tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))[given:],

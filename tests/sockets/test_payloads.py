@@ -5,6 +5,7 @@ This module's annotations are evaluated at once; those that are texts come from 
 
 import dataclasses
 import functools
+import inspect
 import json
 import logging
 import re
@@ -325,6 +326,16 @@ def test_handlers_of_all_kinds(world: World) -> None:
         def __call__(self, socket: Any, person: Person) -> None:
             seen.append(person)
 
+    class Wrapping:
+        """A decorator that is an object, with the signature of what it wraps."""
+
+        def __init__(self, fn: Callable[..., Any]) -> None:
+            functools.update_wrapper(self, fn)
+            self.__signature__ = inspect.signature(fn)
+
+        def __call__(self, *args: Any, **named: Any) -> Any:
+            return self.__wrapped__(*args, **named)  # type: ignore[attr-defined]
+
     def bound(extra: str, socket: Any, person: Person) -> None:
         seen.append(person)
 
@@ -339,6 +350,7 @@ def test_handlers_of_all_kinds(world: World) -> None:
     world.main.register(Handlers())
     world.main.event("callable", Callable_())
     world.main.event("partial", functools.partial(bound, "extra"))
+    world.main.event("wrapping", Wrapping(ack_by_name))
     world.main.event("ack first", ack_first)
     world.main.event("ack by name", ack_by_name)
     socket.once("once", lambda person: seen.append(person))
@@ -351,7 +363,7 @@ def test_handlers_of_all_kinds(world: World) -> None:
     def beside(person: Person) -> None:
         seen.append(person)
 
-    for name in ("method", "marked", "static", "callable", "partial", "ack first", "ack by name", "beside"):
+    for name in ("method", "marked", "static", "callable", "partial", "wrapping", "ack first", "ack by name", "beside"):
         client.say("2" + json.dumps([name, {"name": name}]))
         assert seen == [Person(name)], name
         seen.clear()

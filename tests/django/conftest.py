@@ -1,0 +1,26 @@
+"""Django, set up once for the tests of this folder, with a database in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.project.settings")
+
+import django
+
+django.setup()
+
+from django.db import connection
+from django.test.utils import setup_test_environment, teardown_test_environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database() -> Iterator[None]:
+    setup_test_environment(debug=False)
+    name = connection.creation.create_test_db(verbosity=0)
+    yield
+    connection.creation.destroy_test_db(name, verbosity=0)
+    teardown_test_environment()
