@@ -13,8 +13,8 @@ import django
 
 django.setup()
 
-from django.db import connection
-from django.test.utils import setup_test_environment, teardown_test_environment
+from django.db import connection  # noqa: E402  # the set-up above comes first
+from django.test.utils import setup_test_environment, teardown_test_environment  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
