@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "tests.django.project.notes",
+    *json.loads(os.environ.get("PROJECT_APPS", "[]")),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

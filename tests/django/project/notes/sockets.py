@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from sync_sio_django import Socket, io, login_required, on_commit, permission_required
 
-from .models import Note
+from .models import Note, count_databases
 
 
 @io.event
@@ -65,9 +65,12 @@ def count(socket: Socket) -> int:
     return Note.objects.count()
 
 
-@io.event(concurrent=True)
-def count_beside(socket: Socket) -> int:
-    return Note.objects.count()
+@io.event
+def hold(socket: Socket, seconds: float) -> int:
+    """Ask the database, wait, and count who else has it open."""
+    Note.objects.count()
+    io.sleep(seconds)
+    return count_databases()
 
 
 @io.event
