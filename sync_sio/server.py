@@ -333,6 +333,11 @@ class Server(Broadcaster):
         """
         return self._hub.of(name, fn)
 
+    @property
+    def namespaces(self) -> dict[str, Namespace | ParentNamespace]:
+        """A snapshot: the namespaces by name, and behind them the dynamic ones, under names such as `/_0` that no client can ask for."""
+        return self._hub.all()
+
     @overload
     def on(self, event: str, fn: F) -> F: ...
     @overload

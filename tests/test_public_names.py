@@ -18,9 +18,9 @@ MANY = "emit send call to in_ except_ local volatile compress timeout fetch_sock
 REGISTER = "on once off listeners remove_listener remove_all_listeners event use on_error"
 NAMES = {
     "server": f"attach listen start close of register sockets engine http_server spawn sleep adapter adapter_status health "
-              f"around socket_class server_side_emit server_side_call {REGISTER} {MANY}",
-    "namespace": f"name server adapter sockets register server_side_emit server_side_call __len__ __iter__ {REGISTER} {MANY}",
-    "parent": f"name server children {REGISTER} {MANY}",
+              f"around socket_class namespaces server_side_emit server_side_call {REGISTER} {MANY}",
+    "namespace": f"name server adapter sockets register registered server_side_emit server_side_call __len__ __iter__ {REGISTER} {MANY}",
+    "parent": f"name server children registered {REGISTER} {MANY}",
     "socket": "id handshake rooms data conn request namespace nsp connected disconnected recovered emit call send on once off listeners "
               "remove_listener remove_all_listeners on_any prepend_any off_any listeners_any on_any_outgoing prepend_any_outgoing "
               "off_any_outgoing listeners_any_outgoing use join leave volatile compress timeout to in_ except_ broadcast local disconnect",

@@ -101,6 +101,11 @@ class Hub:
             namespace.on("connection", fn)
         return namespace
 
+    def all(self) -> dict[str, Namespace | ParentNamespace]:
+        """Return those that there are, by name, and the dynamic ones behind them."""
+        with self._lock:
+            return {**self.namespaces, **{parent.name: parent for parent in self._parents}}
+
     def _make(self, name: str) -> Namespace:
         with self._lock:
             found = self._living(name)

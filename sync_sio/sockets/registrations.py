@@ -107,6 +107,17 @@ class Registrations:
         found = (*self.server_handlers.get(_listened(event), ()), *self.handlers.get(key_of(event), ()))
         return [handler.fn for handler in found]
 
+    def registered(self) -> list[tuple[str, EventName, Callable[..., Any]]]:
+        """Return what is registered here, for whoever wants to show it: (`"use"`, `"on"` or `"event"`, the event, the function).
+
+        The event of middleware is `""`.
+        """
+        found: list[tuple[str, EventName, Callable[..., Any]]] = [("use", "", each.fn) for each in self.middlewares]
+        for kind, registry in (("on", self.server_handlers), ("event", self.handlers)):
+            for key, handlers in tuple(registry.items()):
+                found += [(kind, key.value if isinstance(key, Own) else key, handler.fn) for handler in handlers]
+        return found
+
     @overload
     def event(self, name: F) -> F: ...
     @overload

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sync_sio import event
+from sync_sio import Server, event
 from sync_sio.sockets.socket import Socket
 
 from .fakes import World
@@ -327,3 +328,21 @@ def test_a_class_is_refused_with_a_hint(world: World) -> None:
 def test_an_object_without_handlers_is_refused(world: World) -> None:
     with pytest.raises(ValueError, match="on_"):
         world.main.register(object())
+
+
+def test_what_is_registered_can_be_shown() -> None:
+    io = Server()
+
+    def fn(*args: Any) -> None: ...
+
+    io.of("/x").use(fn)
+    io.of("/x").on("connection", fn)
+    io.of("/x").event("say", fn)
+    io.of("/x").event("disconnect", fn)
+    parent = io.of(re.compile("/y"))
+    parent.event("hear", fn)
+    assert list(io.namespaces) == ["/", "/x", parent.name] and io.namespaces[parent.name] is parent
+    assert io.of("/x").registered() == [("use", "", fn), ("on", "connection", fn), ("event", "say", fn), ("event", "disconnect", fn)]
+    assert parent.registered() == [("event", "hear", fn)] and io.sockets.registered() == []
+    io.of("/x").off()
+    assert io.of("/x").registered() == [("use", "", fn)]
