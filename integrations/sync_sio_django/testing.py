@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.servers.basehttp import ThreadedWSGIServer
 from django.db import connections
 from django.test import Client, LiveServerTestCase
@@ -97,8 +98,11 @@ class SocketLiveServerTestCase(LiveServerTestCase):
 
     @classmethod
     def _handler(cls, media: Any) -> Any:
-        media.application = get_internal_application()
-        return cls.static_handler(media)
+        application: Any = get_internal_application()
+        if settings.MEDIA_URL.strip("/"):       # else Django's handler for media takes every path for its own
+            media.application = application
+            application = media
+        return cls.static_handler(application)
 
     @classmethod
     def _part(cls, shared: dict[str, Any]) -> None:

@@ -1,0 +1,59 @@
+"""`manage.py sync_sio`: what clients may connect to and say; and events sent from outside of the serving processes."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sync_sio_django.inventory import lines_of
+from sync_sio_django.server import get_server
+
+
+class Command(BaseCommand):
+    """Lists, or emits."""
+
+    help = "Lists the namespaces of Socket.IO with their events and handlers; `sync_sio emit` sends an event to the clients."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the subcommand `emit`, and what it needs."""
+        commands = parser.add_subparsers(dest="command")
+        emit = commands.add_parser("emit", help="send an event: needs an adapter, as the clients are in other processes")
+        emit.add_argument("event")
+        emit.add_argument("args", nargs="*", help="the arguments as JSON; what is no JSON is a string")
+        emit.add_argument("--namespace", default="/")
+        emit.add_argument("--room", action="append", help="may be given several times; without it, everybody in the namespace")
+
+    def handle(self, *args: Any, command: str | None = None, **options: Any) -> None:
+        """Do it."""
+        if command == "emit":
+            self._emit(args, **options)
+            return
+        for line in lines_of(get_server()):
+            self.stdout.write(line)
+
+    def _emit(self, args: tuple[str, ...], event: str, namespace: str, room: list[str] | None, **options: Any) -> None:
+        server = get_server()
+        if server.adapter is None:
+            raise CommandError(
+                "the clients are connected to other processes, and no adapter links this one to them: give SYNC_SIO an 'adapter', "
+                "or emit from a view"
+            )
+        server.engine.start()
+        try:
+            target: Any = server.of(namespace)
+            (target.to(room) if room else target).emit(event, *map(_value, args))
+        except (TypeError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            server.close()
+        self.stdout.write(f"sent {event!r} to {', '.join(room) if room else 'everybody'} in {namespace}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
