@@ -26,7 +26,7 @@ def _place(fn: Callable[..., Any]) -> str:
     plain: Any = inspect.unwrap(fn)
     plain = getattr(plain, "__func__", plain)
     code = getattr(plain, "__code__", None)
-    name = f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', repr(plain))}"
+    name = f"{plain.__module__}.{plain.__qualname__}" if hasattr(plain, "__qualname__") else repr(plain)
     if code is None:
         return name
     file = Path(code.co_filename)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, Final
 
 from django.core.handlers.wsgi import get_script_name
 from django.urls import set_script_prefix
@@ -22,13 +23,19 @@ from .socket import Socket
 __all__ = ["Server", "get_server"]
 
 
+MAX_HANDLERS: Final = 16
+"""Handlers that run at once on threads, if the settings do not say it. Each may hold a database connection; and 500 events a second that
+open one in SQLite each kept all of 64 threads busy with the GIL, so that a page took half a second, and with 16 of them 3 ms."""
+
+
 class Server(sync_sio.Server):
     """A Socket.IO server inside of Django: users, sessions and database connections are there in each event, and are given back.
 
     Args:
         wsgi_app: what gets the requests outside `path`.
         middleware: dotted paths of what each `socket.http_request` goes through; None: what `MIDDLEWARE` has for sessions and users.
-        options: those of `sync_sio.Server`. Without `cors_allowed_origins`, `ALLOWED_HOSTS` and `CSRF_TRUSTED_ORIGINS` say it.
+        options: those of `sync_sio.Server`. Without `cors_allowed_origins`, `ALLOWED_HOSTS` and `CSRF_TRUSTED_ORIGINS` say it; without
+            `max_handlers`, threads run 16 at once.
 
     Attributes:
         problems: what was wrong in the settings that it was made from; empty is good.
@@ -41,6 +48,8 @@ class Server(sync_sio.Server):
             options["cors_allowed_origins"] = origins.is_trusted
         given = options.get("allow_request")
         options["allow_request"] = origins.allow_request(None if given is None else _with_databases(given))
+        if options.get("max_handlers") is None and not _will_be_greenlets(options.get("runtime")):
+            options["max_handlers"] = MAX_HANDLERS
         super().__init__(wsgi_app, **options)
         self.middleware = middleware
         self.problems: tuple[Problem, ...] = ()
@@ -74,6 +83,11 @@ def _with_databases(fn: Callable[..., Any], ends: bool = False) -> Callable[...,
                 databases.close_all()
 
     return call
+
+
+def _will_be_greenlets(runtime: object) -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return runtime == "gevent" or (monkey is not None and monkey.is_module_patched("threading"))
 
 
 _lock = threading.Lock()

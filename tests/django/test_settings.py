@@ -161,3 +161,17 @@ def test_all_public_names_are_there() -> None:
     assert all(getattr(sync_sio_django, name) is not None for name in sync_sio_django.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         sync_sio_django.nonsense  # noqa: B018
+
+
+def test_handlers_that_run_at_once_are_few_on_threads_and_many_as_greenlets() -> None:
+    assert Server().options.max_handlers == 16 and Server(max_handlers=3).options.max_handlers == 3
+    assert Server(runtime="gevent").options.max_handlers is None
+    code = """
+from gevent import monkey
+monkey.patch_all()
+from django.conf import settings
+settings.configure()
+from sync_sio_django import Server
+print(Server().options.max_handlers)
+"""
+    assert in_a_process_of_its_own(code) == "None"
