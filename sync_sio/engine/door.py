@@ -21,6 +21,7 @@ from .polling import PollingTransport
 from .polls import poll, post
 from .requests import FORBIDDEN, Refusal, bad_request, check_session, check_transport
 from .responses import Answer, busy, refuse
+from .surroundings import look_around
 
 if TYPE_CHECKING:
     from .server import EngineServer
@@ -41,7 +42,7 @@ class Door:
         cors: HeaderList = []
         try:
             cors += self._server.origins.headers(request.origin, environ)
-            answer = self._answer(request, cors)
+            answer = self._answer(request, start_response, cors)
         except (StopIteration, ConnectionResetError):
             raise                           # a blocking WebSocket's end, as this web server wants it
         except Exception:
@@ -50,11 +51,14 @@ class Door:
         start_response(f"{answer.status} {reason_phrase(answer.status)}", answer.headers)
         return [answer.body] if answer.body and request.method != "HEAD" else []
 
-    def _answer(self, request: Request, cors: HeaderList) -> Answer:
+    def _answer(self, request: Request, start_response: StartResponse, cors: HeaderList) -> Answer:
         server = self._server
         if server.is_closed:
             return busy(cors)
         server.start(request.environ)
+        if not server.has_looked_around:
+            server.has_looked_around = True
+            look_around(server, request.environ, start_response)
         if not request.is_upgrade:
             hurry(request.environ)
         refusal = self._judge_origin(request)

@@ -94,6 +94,7 @@ class EngineServer:
         self.is_started = False
         self.started_at = 0.0
         self.is_closed = False
+        self.has_looked_around = False
         self.on_exit: Callable[[], None] = self.stop
         """Runs when the process ends. The server that is built on this one closes itself first."""
         self.on_start: Callable[[], None] = _nothing
@@ -237,7 +238,7 @@ class EngineServer:
         self._lock = native_lock()
         self._starting = native_rlock()
         if self.is_started:
-            self.is_started = False
+            self.is_started = self.has_looked_around = False
             self.driver.abandon()
             self.connections = {}
             self.lingering = set()

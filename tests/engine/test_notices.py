@@ -162,3 +162,25 @@ def test_a_server_whose_socket_cannot_be_taken_over_is_told_why(rig: Rig, caplog
     rig.request()
     [warning] = warnings(caplog)
     assert "BytesIO" in warning
+
+
+SHARED = {"wsgi.multiprocess": True}
+
+
+@pytest.mark.parametrize(("transports", "is_told"), [(["polling", "websocket"], True), (["polling"], True), (["websocket"], False)])
+def test_several_processes_are_told_where_polling_is_allowed(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture, transports: list[str], is_told: bool
+) -> None:
+    rig = make_rig(transports=transports)
+    for _ in range(3):
+        rig.websocket(headers=SHARED) if "websocket" in transports else rig.request(headers=SHARED)
+    told = [text for text in warnings(caplog) if "several processes" in text]
+    assert len(told) == is_told
+    assert not told or 'transports=["websocket"]' in told[0]
+
+
+def test_the_child_of_a_fork_looks_around_anew(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.websocket()
+    rig.server.reset()
+    rig.websocket(headers=SHARED)
+    assert ["several processes" in text for text in warnings(caplog)] == [True]

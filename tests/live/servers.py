@@ -56,7 +56,11 @@ class Server:
             **environ,
         }
         self.command = [*before, *command_of(kind, self.port, environ), *extra]
-        with open(log, "ab") as output:
+        self.launch()
+
+    def launch(self) -> None:
+        """Start the process: the first time, or again on the same port when it has ended."""
+        with open(self.log_path, "ab") as output:
             self.process = subprocess.Popen(self.command, cwd=HERE, env=self.environ, stdout=output, stderr=subprocess.STDOUT)
 
     @property
@@ -182,9 +186,11 @@ class Servers:
         return server
 
     @contextlib.contextmanager
-    def fresh(self, kind: str, hooks: str = "", environ: dict[str, str] | None = None, **options: Any) -> Iterator[Server]:
+    def fresh(
+        self, kind: str, hooks: str = "", environ: dict[str, str] | None = None, extra: tuple[str, ...] = (), **options: Any
+    ) -> Iterator[Server]:
         """Run a server that no other test shares."""
-        server = self.start(kind, hooks, environ, **options)
+        server = self.start(kind, hooks, environ, extra, **options)
         try:
             yield server
         finally:
@@ -240,7 +246,8 @@ def command_of(kind: str, port: int, environ: dict[str, str]) -> list[str]:
                 "--blocking-threads", "8", "app:application"]  # fmt: skip
     if kind.startswith("gunicorn-"):
         worker = kind.removeprefix("gunicorn-")
-        command = [python, "-m", "gunicorn", "-b", f"{HOST}:{port}", "-k", worker, "--graceful-timeout", "8", "--timeout", "60"]
+        name = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker" if worker == "gevent-websocket" else worker
+        command = [python, "-m", "gunicorn", "-b", f"{HOST}:{port}", "-k", name, "--graceful-timeout", "8", "--timeout", "60"]
         if worker == "gthread":
             command += ["--threads", "4"]
         if "LIVE_CERTFILE" in environ:
