@@ -78,3 +78,19 @@ def redis_server() -> Path:
 def strace() -> Path:
     """The program that shows a server's system calls."""
     return need(tools.strace)
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Path:
+    return need(tools.nginx)
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> Path:
+    return need(tools.haproxy)
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> Path:
+    """The program that checks systemd's units."""
+    return need(tools.systemd_analyze)

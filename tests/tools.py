@@ -124,6 +124,19 @@ def strace() -> Path:
     return _program("strace", "strace")
 
 
+def nginx() -> Path:
+    return _program("nginx", "nginx")
+
+
+def haproxy() -> Path:
+    return _program("haproxy", "haproxy")
+
+
+def systemd_analyze() -> Path:
+    """The program that checks systemd's units; systemd need not run."""
+    return _program("systemd", "systemd-analyze")
+
+
 def uwsgi() -> Path:
     """The server uWSGI, which pip compiles: so it is no plain requirement of the tests."""
     program = Path(sys.prefix) / "bin" / "uwsgi"
@@ -149,7 +162,9 @@ def _program(package: str, *names: str) -> Path:
 
 
 def _which(names: tuple[str, ...]) -> Path | None:
-    return next((Path(found) for found in map(shutil.which, names) if found), None)
+    # Debian keeps servers where only root's PATH leads
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return next((Path(found) for name in names if (found := shutil.which(name, path=path))), None)
 
 
 def _may_use_apt() -> bool:
@@ -244,6 +259,9 @@ def prepare() -> int:
         "Redis": redis_server,
         "OpenSSL": openssl,
         "strace": strace,
+        "nginx": nginx,
+        "HAProxy": haproxy,
+        "systemd-analyze": systemd_analyze,
         "C compiler": compiler,
         "uWSGI": uwsgi,
     }

@@ -62,9 +62,9 @@ class Staying:
 
 
 @contextlib.contextmanager
-def staying(node: Path, url: str) -> Iterator[Staying]:
-    """Connect them; at the end they leave."""
-    command = [str(node), str(HERE / "node" / "staying.mjs"), url]
+def staying(node: Path, url: str, *, has_cookies: bool = False) -> Iterator[Staying]:
+    """Connect them; at the end they leave. `has_cookies`: they keep those that they are given, as browsers do."""
+    command = [str(node), str(HERE / "node" / "staying.mjs"), url, *(["cookies"] if has_cookies else [])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=tools.node_environ())
     try:
         clients = Staying(process)

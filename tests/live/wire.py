@@ -24,6 +24,8 @@ SEPARATOR = "\x1e"
 TIMEOUT = 10.0
 
 Packet = str | bytes
+Address = tuple[str, int] | tuple[str, int, str]
+"""Whom to connect to, and at will the address of this machine to come from."""
 
 
 class Response:
@@ -62,7 +64,7 @@ class Ended(Exception):
 class Http:
     """One HTTP/1.1 connection that is kept alive where the server allows it; `connects` counts how often it was opened."""
 
-    def __init__(self, address: tuple[str, int], timeout: float = TIMEOUT, is_tls: bool = False) -> None:
+    def __init__(self, address: Address, timeout: float = TIMEOUT, is_tls: bool = False) -> None:
         self.address = address
         self.timeout = timeout
         self.is_tls = is_tls
@@ -202,8 +204,9 @@ class Http:
             self.sock = None
 
 
-def open_socket(address: tuple[str, int], timeout: float, is_tls: bool) -> socket.socket:
-    sock = socket.create_connection(address, timeout)
+def open_socket(address: Address, timeout: float, is_tls: bool) -> socket.socket:
+    host, port, *source = address
+    sock = socket.create_connection((host, port), timeout, (source[0], 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not is_tls:
         return sock
@@ -254,7 +257,7 @@ class WebSocket:
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: Address,
         target: str,
         headers: dict[str, str] | None = None,
         is_tls: bool = False,
@@ -390,7 +393,7 @@ class PollingClient:
     transport = "polling"
 
     def __init__(
-        self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
+        self, address: Address, path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
     ) -> None:
         self.address = address
         self.path = path
@@ -501,7 +504,7 @@ class WebSocketClient:
     transport = "websocket"
 
     def __init__(
-        self, address: tuple[str, int], path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
+        self, address: Address, path: str = "/socket.io/", is_tls: bool = False, headers: Any = None, **query: str
     ) -> None:
         self.ws = WebSocket(address, target_of(path, "websocket", **query), headers, is_tls)
         first = self.ws.receive()
@@ -573,7 +576,7 @@ class SocketClient:
 
     @classmethod
     def connect(
-        cls, transport: str, address: tuple[str, int], namespace: str = "/", auth: Any = None, is_tls: bool = False, **query: str
+        cls, transport: str, address: Address, namespace: str = "/", auth: Any = None, is_tls: bool = False, **query: str
     ) -> SocketClient:
         """Open an engine session, join the namespace, take the first event, which is `auth` there."""
         client = cls(TRANSPORTS[transport](address, is_tls=is_tls, **query), namespace, auth)

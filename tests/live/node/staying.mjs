@@ -1,12 +1,12 @@
-// Clients that stay: node staying.mjs URL. One polls, one has a WebSocket, one polls first and changes over. Each event is a JSON line;
+// Clients that stay: node staying.mjs URL [cookies]. One polls, one has a WebSocket, one polls first and changes over. Each event is a JSON line;
 // a line on stdin is emitted to the server by all, and what it answers is told. Ends with stdin.
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 
 const { io } = createRequire(import.meta.url)("socket.io-client");
-const [, , url] = process.argv;
+const [, , url, cookies] = process.argv;
 const kinds = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
-const options = { forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100 };
+const options = { forceNew: true, withCredentials: Boolean(cookies), reconnectionDelay: 20, reconnectionDelayMax: 100 };
 const say = (client, event, value) => console.log(JSON.stringify([client, event, value]));
 
 const sockets = Object.entries(kinds).map(([name, transports]) => {
