@@ -94,3 +94,14 @@ def haproxy() -> Path:
 def systemd_analyze() -> Path:
     """The program that checks systemd's units."""
     return need(tools.systemd_analyze)
+
+
+@pytest.fixture(scope="session")
+def uwsgi() -> Path:
+    return need(tools.uwsgi)
+
+
+@pytest.fixture(scope="session")
+def apache() -> Path:
+    """Apache with mod_wsgi."""
+    return need(tools.apache)

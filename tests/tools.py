@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 OLDEST_NODE = 20
+APACHE_MODULE = Path("/usr/lib/apache2/modules/mod_wsgi.so")
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 # Root may not use Chromium's sandbox; and without the others it looks for its maker's servers at every start.
@@ -132,6 +133,16 @@ def haproxy() -> Path:
     return _program("haproxy", "haproxy")
 
 
+def apache() -> Path:
+    """Apache with mod_wsgi, which is made for Debian's own Python."""
+    program = _program("apache2", "apache2")
+    if not APACHE_MODULE.exists() and _may_use_apt():
+        _install("libapache2-mod-wsgi-py3")
+    if not APACHE_MODULE.exists():
+        raise MissingTool(f"mod_wsgi is missing; run: {_apt_command('libapache2-mod-wsgi-py3')}")
+    return program
+
+
 def systemd_analyze() -> Path:
     """The program that checks systemd's units; systemd need not run."""
     return _program("systemd", "systemd-analyze")
@@ -151,14 +162,18 @@ def uwsgi() -> Path:
 def _program(package: str, *names: str) -> Path:
     found = _which(names)
     if found is None and _may_use_apt():
-        _say(f"installing Debian's package {package}")
-        if _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package]) != 0:
-            _run([*_sudo(), "apt-get", "update", "-qq"])  # the list of packages was old, or never there
-            _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package])
+        _install(package)
         found = _which(names)
     if found is None:
         raise MissingTool(f"{package} is missing; run: {_apt_command(package)}")
     return found
+
+
+def _install(package: str) -> None:
+    _say(f"installing Debian's package {package}")
+    if _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package]) != 0:
+        _run([*_sudo(), "apt-get", "update", "-qq"])  # the list of packages was old, or never there
+        _run([*_sudo(), "apt-get", "install", "-y", "-qq", "--no-install-recommends", package])
 
 
 def _which(names: tuple[str, ...]) -> Path | None:
@@ -261,6 +276,7 @@ def prepare() -> int:
         "strace": strace,
         "nginx": nginx,
         "HAProxy": haproxy,
+        "Apache": apache,
         "systemd-analyze": systemd_analyze,
         "C compiler": compiler,
         "uWSGI": uwsgi,

@@ -39,7 +39,8 @@ from sync_sio.engine import EngineServer
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 if hasattr(signal, "SIGUSR1"):
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    with contextlib.suppress(OSError):  # mod_wsgi's stderr is no file
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background had it ignored
 if interval := os.environ.get("LIVE_SWITCH_INTERVAL"):

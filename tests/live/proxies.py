@@ -11,10 +11,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from .servers import HOST, ROOT, free_port, wait_for
+from .servers import FILES, HOST, changed, free_port, wait_for
 
-FILES = ROOT / "docs" / "deploy" / "files"
-USUAL_TIMEOUT = 2
+USUAL_TIMEOUT = 1
 """Seconds of silence after which a proxy cuts what our files do not name."""
 
 NGINX = """\
@@ -105,8 +104,3 @@ class Proxy:
         time.sleep(0.02)
         return False
 
-
-def changed(text: str, old: str, new: str) -> str:
-    """Replace what must be there: a file that no longer says so is not tested as it should be."""
-    assert old in text, old
-    return text.replace(old, new)

@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import tools
+
 from .wire import Ended, Http
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+FILES = ROOT / "docs" / "deploy" / "files"
+"""What the documentation offers to copy."""
 HOST = "127.0.0.1"
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
@@ -53,6 +57,7 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "SYNC_SIO_DEBUG": "1",
             "LIVE_OPTIONS": json.dumps(options),
+            "LIVE_PORT": str(self.port),
             **environ,
         }
         self.command = [*before, *command_of(kind, self.port, environ), *extra]
@@ -224,6 +229,12 @@ def wait_for(find: Callable[[], Any], timeout: float = 5.0, say: Callable[[], st
     return found
 
 
+def changed(text: str, old: str, new: str) -> str:
+    """Replace what must be there: a file that says something else is not tested as it should be."""
+    assert old in text, old
+    return text.replace(old, new)
+
+
 def free_port() -> int:
     with contextlib.closing(socket.create_server((HOST, 0))) as probe:
         port: int = probe.getsockname()[1]
@@ -244,6 +255,12 @@ def command_of(kind: str, port: int, environ: dict[str, str]) -> list[str]:
     if kind == "granian":
         return [python, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "--workers", "1",
                 "--blocking-threads", "8", "app:application"]  # fmt: skip
+    if kind == "gunicorn.conf.py":
+        return [python, "-m", "gunicorn", "-c", str(FILES / kind), "--bind", f"{HOST}:{port}", "app:application"]
+    if kind == "uwsgi":
+        return [str(tools.uwsgi()), "--ini", environ["LIVE_CONFIG"], "--virtualenv", sys.prefix, "--pythonpath", str(HERE)]
+    if kind == "apache":
+        return [str(tools.apache()), "-D", "FOREGROUND", "-f", environ["LIVE_CONFIG"]]
     if kind.startswith("gunicorn-"):
         worker = kind.removeprefix("gunicorn-")
         name = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker" if worker == "gevent-websocket" else worker

@@ -56,7 +56,7 @@ class Staying:
         descriptor = self._process.stdout.fileno()
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         data = self._process.stdout.read1(65536) if ready else b""  # type: ignore[attr-defined]
-        assert data, f"{problem}; so far: {self.history}"
+        assert data, f"{problem}; the last: {self.history[-12:]}"
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         self.history += [tuple(json.loads(line)) for line in lines]
 
