@@ -177,7 +177,7 @@ def test_the_pods_are_found_by_their_service_and_the_service_by_the_ingress() ->
     backend = path["backend"]["service"]
     assert backend["name"] == service["metadata"]["name"]
     assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
-    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/affinity"] == "cookie"
+    assert service["metadata"]["annotations"]["traefik.ingress.kubernetes.io/service.sticky.cookie"] == "true"
 
 
 def test_traefik_s_router_leads_to_its_service() -> None:
