@@ -3,7 +3,7 @@
     python tests/tools.py             # everything; what is there already costs a moment
     python tests/tools.py matrix      # the unit tests on every other Python 3.10-3.13 of this machine
 
-Tests import `node()`, `npm_packages()`, `chromium()` and `redis_server()`, or take the fixtures of these names: each returns a path
+Tests import `node()`, `npm_packages()`, `chromium()`, `nginx()` and others, or take the fixtures of these names: each returns a path
 or raises `MissingTool`, whose message names the one command that helps. What is fetched goes to `.cache/`, which git ignores.
 """
 
