@@ -78,11 +78,12 @@ def test_uwsgi_serves_websockets_and_lets_clients_come_back(own: Servers, node: 
     ("lines", "warning"),
     [
         ("http = {host}:$(LIVE_PORT)\nhttp-websockets = true\nhttp-timeout = 20", "uWSGI's --http-timeout cuts connections"),
+        ("http-socket = {host}:$(LIVE_PORT)\nprocesses = 2", "several processes serve this address"),
         ("https-socket = {host}:$(LIVE_PORT),{cert},{key}\nharakiri = 15", "uWSGI's --harakiri kills it after 15 s"),
     ],
-    ids=["router", "tls"],
+    ids=["router", "processes", "tls"],
 )
-def test_time_outs_of_uwsgi_that_are_shorter_than_the_ping_are_warned_of(
+def test_settings_of_uwsgi_that_hurt_are_warned_of(
     own: Servers, certificate: dict[str, str], tmp_path: Path, lines: str, warning: str
 ) -> None:
     config = tmp_path / "uwsgi.ini"
@@ -165,8 +166,13 @@ def test_systemd_finds_nothing_wrong_with_the_units(systemd_analyze: Path, tmp_p
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_the_pods_are_found_by_their_service_and_the_service_by_the_ingress() -> None:
-    deployment, service, ingress = yaml.safe_load_all((FILES / "kubernetes.yaml").read_text())
+def test_kubernetes_knows_every_word_and_the_objects_find_each_other() -> None:
+    import kubernetes_validate  # the unit tests of other Pythons read this file, and have not got it
+
+    objects = list(yaml.safe_load_all((FILES / "kubernetes.yaml").read_text()))
+    for each in objects:
+        kubernetes_validate.validate(each, "1.33", strict=True)
+    deployment, service, ingress = objects
     pod = deployment["spec"]["template"]
     [container] = pod["spec"]["containers"]
     assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"] == service["spec"]["selector"]

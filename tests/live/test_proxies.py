@@ -116,6 +116,18 @@ def test_clients_are_spread_and_each_stays_with_its_process(proxy: Proxy, backen
             assert client.call("echo", number, round_) == [number, round_]
 
 
+@pytest.mark.parametrize("proxy", ["nginx-cookie.conf", "haproxy.cfg"], indirect=True)
+def test_a_cookie_keeps_a_client_whose_address_changes(proxy: Proxy, closing: Opener) -> None:
+    for number in range(4):
+        headers = cookie_of(proxy)
+        client = closing(PollingClient((*proxy.address, f"127.0.2.{number + 1}"), headers=headers))
+        if headers is None:
+            headers = {"Cookie": client.opening.headers["set-cookie"].partition(";")[0]}
+        for other in range(1, 9):
+            moved = closing(Http((*proxy.address, f"127.0.3.{other}")))
+            assert moved.request("POST", client.target, b"3", headers).text == "ok"
+
+
 @pytest.mark.parametrize("proxy", SEVERAL, indirect=True)
 @pytest.mark.usefixtures("npm_packages")
 def test_clients_of_a_process_that_ends_go_to_another(proxy: Proxy, backends: list[Server], node: Path) -> None:
