@@ -1,5 +1,5 @@
-// Two people talk in examples/chat, one at a desk and one with a phone:  node chat.cjs URL CHROMIUM FLAGS [FOLDER]
-// FLAGS is a JSON list; with a FOLDER the pictures for the docs are taken. Reads "gone" and "back" from its input, when the
+// Two people talk in examples/chat, one at a desk and one with a phone:  node chat.cjs URL CHROMIUM FLAGS FOLDER
+// FLAGS is a JSON list; with a FOLDER that is not empty the pictures for the docs are taken. Reads "gone" and "back" from its input, when the
 // server has been stopped and started again, and prints a line when it wants that: "stop" and "start". Ends with "done".
 "use strict";
 
