@@ -1,6 +1,6 @@
 # Two commands do everything on a machine that has Python 3.10-3.13, make and git:
 #
-#   make demo     the chat of examples/ at http://127.0.0.1:3000
+#   make demo     the chat of examples/ at http://127.0.0.1:3000, or another one: EXAMPLE=drawing
 #   make test     every check: ruff, mypy, import-linter, Sphinx, pytest, and the unit tests on every other Python that is here
 #
 # Both make their own .venv and fetch what they need. `make help` lists the rest. PYTHON=… chooses the interpreter.
@@ -15,6 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python3.10; 
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PORT ?= 3000
+EXAMPLE ?= chat
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 24
@@ -42,8 +43,8 @@ tools: .venv/dev ## fetch what the tests need beside Python packages
 
 # --- the demo
 
-demo: client ## the chat at http://127.0.0.1:3000 (PORT=… for another port)
-	@PORT=$(PORT) $(BIN)/python examples/chat/app.py
+demo: client ## the chat at http://127.0.0.1:3000 (EXAMPLE=… for another one of examples/, PORT=… for another port)
+	@PORT=$(PORT) $(BIN)/python examples/$(EXAMPLE)/app.py
 
 # --- the checks
 
@@ -85,7 +86,7 @@ fix: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 
 screenshots: client tools ## take the pictures of docs/images anew
-	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py tests/live/test_admin.py
+	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py tests/live/test_admin.py tests/live/test_examples.py
 
 wheel: .venv/dev client ## build the wheel, the client bundle in it
 	$(BIN)/python -m build --wheel

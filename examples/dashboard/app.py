@@ -1,4 +1,4 @@
-"""A live dashboard: a task measures this server every second and emits to all; who comes gets the last five minutes first.
+"""A live dashboard: a task measures this server every second and emits to all; who comes gets the last two minutes first.
 
     python examples/dashboard/app.py                                       http://127.0.0.1:3000
     gunicorn -k gthread --threads 4 --chdir examples/dashboard app:app     one worker process: it measures itself
@@ -12,13 +12,12 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, Response, request
-
 from sync_sio_flask import SocketIO, emit
 
 app = Flask(__name__)
 socketio = SocketIO(app)
 
-samples: deque[dict[str, float]] = deque(maxlen=300)
+samples: deque[dict[str, float]] = deque(maxlen=120)
 marks: deque[dict[str, Any]] = deque(maxlen=20)
 trips: deque[float] = deque([0.0], maxlen=1)  # how long it took until every page had answered the last sample, in milliseconds
 

@@ -87,9 +87,9 @@ def running(name: str, way: str, log: Path, **environ: str) -> Iterator[Example]
 
 
 def drive(example: Example, script: Path, *arguments: str, has_pictures: bool = True) -> None:
-    """Have Node.js run `script URL CHROMIUM FLAGS FOLDER ARGUMENTS…`, which prints "stop" or "start" when it wants the server to, and at last "done".
+    """Have Node.js run `script URL CHROMIUM FLAGS FOLDER ARGUMENTS…` to its end, which is the line "done".
 
-    FOLDER is where pictures for the docs go, and empty when none are wanted.
+    It prints "stop" and "start" when it wants the server to do that. FOLDER is where pictures for the docs go, empty when none are wanted.
     """
     flags = json.dumps([flag for flag in tools.CHROMIUM_FLAGS if flag != "--headless"])  # playwright chooses the kind of headless
     folder = os.environ.get("SYNC_SIO_SCREENSHOTS")

@@ -1,6 +1,6 @@
 "use strict";
 
-const SECONDS = 300; // what a chart shows, and what the server keeps
+const SECONDS = 120; // what a chart shows, and what the server keeps
 const CHARTS = [
   { key: "processor", title: "Processor", unit: "% of one core", digits: 1, least: 5 },
   { key: "load", title: "Load of the machine", unit: "processes", digits: 2, least: 1 },
@@ -52,7 +52,7 @@ for (const chart of CHARTS) {
   section.id = chart.key;
   section.querySelector("h2").textContent = chart.title;
   section.querySelector(".value span").textContent = chart.unit;
-  section.querySelector("svg").ariaLabel = `${chart.title}, the last five minutes`;
+  section.querySelector("svg").ariaLabel = `${chart.title}, the last two minutes`;
   const plot = (chart.plot = section.querySelector(".plot"));
   plot.onpointermove = (event) => point((event.clientX - plot.getBoundingClientRect().left) / plot.clientWidth);
   plot.onpointerleave = () => point(null);

@@ -28,14 +28,14 @@ run(async (browser) => {
   await seen(desk, "#limits", "up to 64.0 MB");
 
   // Paused in the middle; meanwhile the server is started again: it goes on at the byte that it had come to.
-  await before(desk, 4 * MEGABYTE, "pause");
+  await before(desk, 9 * MEGABYTE, "pause");
   await desk.setInputFiles("#files", large);
   await seen(desk, "#uploads .is", "paused");
-  assert.equal(await desk.locator("#uploads .here").count(), 4 * 4 + 1); // what was on its way has arrived
+  assert.equal(await desk.locator("#uploads .here").count(), 9 * 4 + 1); // what was on its way has arrived
   const phone = await open(browser, "phone", PHONE);
   await phone.setInputFiles("#files", small);
   await seen(phone, "#uploads [data-state=done] .is", "stored");
-  await seen(desk, "#stored li", "small.bin");
+  await seen(desk, "#stored li", "seeds.pdf");
   await picture(browser, "upload", desk, phone);
   await ask("stop");
   await seen(desk, "#state", "offline");
@@ -60,7 +60,7 @@ run(async (browser) => {
   // What is there already is not sent again.
   await desk.evaluate("offsets = []");
   await desk.setInputFiles("#files", small);
-  await seen(desk, "#uploads [data-state=done] b", "small.bin");
+  await seen(desk, "#uploads [data-state=done] b", "seeds.pdf");
   assert.deepEqual(await desk.evaluate("offsets"), []);
 
   // What is refused: by the page, and by the server, which trusts no page.

@@ -1,0 +1,75 @@
+// Two users log in, write to each other's tabs, and lose their tokens in every way there is.
+"use strict";
+
+const assert = require("node:assert");
+const { DESK, PHONE, ask, open, picture, run, seen, watch } = require("./browser.cjs");
+
+async function logIn(page, name, password) {
+  await page.fill("#login [name=name]", name);
+  await page.fill("#login [name=password]", password);
+  await page.click("#login button");
+}
+
+run(async (browser) => {
+  // Who has none, and who has made one up, hears why.
+  const ada = await open(browser, "ada", DESK, /ERR_CONNECTION|403/);
+  await logIn(ada, "ada", "wrong");
+  await seen(ada, "#reason", "wrong name or password");
+  await ada.evaluate("sessionStorage.token = 'made.up.one'; socket.connect()");
+  await seen(ada, "#reason", "no token of ours");
+  await ada.evaluate("socket.connect()");
+  await seen(ada, "#reason", "please log in");
+
+  await logIn(ada, "ada", "engine");
+  await seen(ada, "#name", "ada");
+  await seen(ada, "#state", "websocket");
+  const lin = await open(browser, "lin", PHONE);
+  await logIn(lin, "lin", "kernel");
+  await seen(lin, "#state", "websocket");
+
+  // A note reaches all tabs of both, once. The other tab has a token of its own; that of this one is found by a page that is loaded again.
+  const tab = watch(await lin.context().newPage(), "tab");
+  await tab.goto(lin.url());
+  await logIn(tab, "lin", "kernel");
+  await seen(tab, "#state", "websocket");
+  const write = async (page, text) => {
+    await page.fill("#write input", text);
+    await page.click("#write button");
+  };
+  await write(ada, "Does the key still fit?");
+  await seen(lin, "#notes li:not(.mine) p", "Does the key still fit?");
+  await write(lin, "For a minute, it does.");
+  for (const page of [ada, lin, tab]) await seen(page, "#notes p", "For a minute, it does.");
+  for (const page of [ada, lin, tab]) assert.equal(await page.locator("#notes li").count(), 2);
+  await picture(browser, "tokens", ada, lin);
+  await write(ada, "In <b>bold</b>, too?");
+  await seen(lin, "#notes li:not(.mine) p", "In <b>bold</b>, too?"); // as text, never as markup
+  await ada.reload();
+  await seen(ada, "#name", "ada");
+
+  // Renewed, and taken with the next connection.
+  const old = await ada.evaluate("sessionStorage.token");
+  await ada.waitForFunction(() => Number(document.querySelector("#left").textContent) < 59);
+  await ada.click("#renew");
+  await ada.waitForFunction((old) => sessionStorage.token !== old, old);
+
+  // Logged out everywhere: both tabs, and their tokens are worth nothing; the other user stays.
+  const token = await lin.evaluate("sessionStorage.token");
+  await tab.click("#everywhere");
+  for (const page of [lin, tab]) await seen(page, "#reason", "logged out everywhere");
+  await lin.evaluate((token) => { sessionStorage.token = token; socket.connect(); }, token);
+  await seen(lin, "#reason", "logged out everywhere");
+  await logIn(lin, "lin", "kernel");
+  await seen(lin, "#name", "lin");
+  await seen(ada, "#state", "websocket");
+
+  // The server is started again, with the same key and tokens that live for three seconds: what was issued before has expired.
+  await ask("stop");
+  await seen(ada, "#state", "offline");
+  await ask("start");
+  await seen(ada, "#reason", "token has expired");
+  // One that expires while its connection lives ends it.
+  await logIn(ada, "ada", "engine");
+  await seen(ada, "#name", "ada");
+  await seen(ada, "#reason", "token has expired");
+});
