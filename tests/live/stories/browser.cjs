@@ -35,6 +35,7 @@ async function open(browser, name, options = DESK, expected = undefined) {
   const context = await browser.newContext({ locale: "en-GB", reducedMotion: "reduce", ...options });
   const page = watch(await context.newPage(), name, expected);
   await page.goto(url);
+  await page.evaluate("socket.io.reconnectionDelay(100).reconnectionDelayMax(300)"); // seconds are for people
   return page;
 }
 

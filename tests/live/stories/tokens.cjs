@@ -63,7 +63,7 @@ run(async (browser) => {
   await seen(lin, "#name", "lin");
   await seen(ada, "#state", "websocket");
 
-  // The server is started again, with the same key and tokens that live for three seconds: what was issued before has expired.
+  // The server is started again, with the same key and tokens that live for two seconds: what was issued before has expired.
   await ask("stop");
   await seen(ada, "#state", "offline");
   await ask("start");
