@@ -57,7 +57,7 @@ class SocketIO:
         self.manage_session: bool = options.get("manage_session", True)
         self._mounts: WeakSet[Mount] = WeakSet()
         self._last: Mount | None = None
-        if app is not None or options.get("message_queue") is not None:
+        if app is not None or options.get("message_queue"):
             self.init_app(app)
 
     def __repr__(self) -> str:

@@ -62,7 +62,7 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
 def _refuse_queue(options: dict[str, Any]) -> None:
     for name in ("message_queue", "client_manager"):
         value = options.pop(name, None)
-        if value is not None:
+        if value:
             raise ValueError(f"{name}={value!r}: servers are linked by an adapter of sync_sio: adapter=…")
     for name in ("channel", "write_only", "monitor_clients"):
         options.pop(name, None)
