@@ -100,11 +100,8 @@ class Mount:
 
     def native_handlers(self, home: Namespace) -> list[tuple[str, Callable[..., Any]]]:
         """Return events and functions that were registered with `io` itself."""
-        found = []
-        for key in [*home.handlers, *home.server_handlers]:
-            event = str(getattr(key, "value", key))
-            found += [(event, fn) for fn in home.listeners(event) if getattr(fn, "__module__", "") != __name__]
-        return found
+        found = [(str(event or kind), fn) for kind, event, fn in home.registered()]
+        return [(event, fn) for event, fn in found if getattr(fn, "__module__", "") != __name__]
 
     def refresh(self) -> None:
         """Something was registered: open its namespace, and listen for it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+
 from sync_sio_flask import SocketIO
 
 Make = Callable[..., tuple[Flask, SocketIO]]

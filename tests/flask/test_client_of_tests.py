@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, session
+
 from sync_sio_flask import SocketIO, SocketIOTestClient, emit, send
 from sync_sio_flask import disconnect as disconnect_client
 

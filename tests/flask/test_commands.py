@@ -11,6 +11,7 @@ import socketio as their_socketio
 from flask import Flask
 from flask.testing import FlaskCliRunner
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+
 from sync_sio_flask import Namespace, SocketIO, join_room
 
 

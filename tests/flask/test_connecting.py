@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, abort, redirect, request
-from sync_sio_flask import ConnectionRefusedError, SocketIO, emit, join_room, rooms, send
-from sync_sio_flask import disconnect as disconnect_client
 
 from sync_sio import ConnectRefused
 from sync_sio.testing import TestClient
+from sync_sio_flask import ConnectionRefusedError, SocketIO, emit, join_room, rooms, send
+from sync_sio_flask import disconnect as disconnect_client
 
 from .conftest import Make
 

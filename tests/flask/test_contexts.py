@@ -11,6 +11,7 @@ import pytest
 from cachelib import FileSystemCache
 from flask import Flask, copy_current_request_context, current_app, g, got_request_exception, has_request_context, request, session, url_for
 from flask_session import Session
+
 from sync_sio_flask import SocketIO, SocketIOTestClient, call, emit
 
 from .conftest import Make

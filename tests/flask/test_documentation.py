@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-import sync_sio_flask
 
+import sync_sio_flask
 from tests.tools import ROOT
 
 

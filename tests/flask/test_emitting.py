@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from flask import Flask, has_request_context, request
-from sync_sio_flask import SocketIO, SocketIOTestClient, call, close_room, emit, join_room, leave_room, rooms, send
-from sync_sio_flask import disconnect as disconnect_client
 
 from sync_sio import AckTimeout
+from sync_sio_flask import SocketIO, SocketIOTestClient, call, close_room, emit, join_room, leave_room, rooms, send
+from sync_sio_flask import disconnect as disconnect_client
 
 from .conftest import Make
 

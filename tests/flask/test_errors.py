@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort, request
-from sync_sio_flask import ConnectionRefusedError, SocketIO
 from werkzeug.exceptions import Forbidden
 
 from sync_sio import ConnectRefused
 from sync_sio.testing import TestClient
+from sync_sio_flask import ConnectionRefusedError, SocketIO
 
 
 def fail(*args: Any) -> None:

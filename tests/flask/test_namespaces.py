@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, request
+
 from sync_sio_flask import Namespace, SocketIO, emit, join_room
 
 from .conftest import Make

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sync_sio_flask import SocketIO
 
 import sync_sio.parsers.msgpack
 from sync_sio import RequestRefused
 from sync_sio.testing import TestClient
+from sync_sio_flask import SocketIO
 
 
 def options_of(**options: Any) -> Any:

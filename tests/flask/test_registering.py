@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, current_app, request
+
 from sync_sio_flask import SocketIO, emit
 
 from .conftest import Make

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, request
+
 from sync_sio_flask import SocketIO, SocketIOTestClient, join_room
 
 

@@ -21,7 +21,8 @@ from tests import tools
 def test_a_wheel_has_the_client_bundle_or_says_that_it_has_none(tmp_path: Path, node: Path, has_npm: bool) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("client", "__pycache__")
-    shutil.copytree(tools.ROOT / "sync_sio", source / "sync_sio", ignore=ignored)
+    for name in ("sync_sio", "integrations"):
+        shutil.copytree(tools.ROOT / name, source / name, ignore=ignored)
     for name in ("setup.cfg", "pyproject.toml", "build_hook.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(tools.ROOT / name, source / name)
 
