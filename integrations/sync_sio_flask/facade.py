@@ -39,8 +39,7 @@ class ServerFacade:
         """`"gevent"` or `"threading"`; before the first client, what it will be unless gevent serves without having patched anything."""
         runtime = self.io.health()["runtime"] or self.io.options.runtime
         if runtime == "auto":
-            monkey = sys.modules.get("gevent.monkey")
-            runtime = "gevent" if monkey is not None and monkey.is_module_patched("threading") else "threads"
+            runtime = "gevent" if is_patched() else "threads"
         return "gevent" if runtime == "gevent" else "threading"
 
     @property
@@ -233,6 +232,12 @@ class EngineFacade:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._io.options, name)
+
+
+def is_patched() -> bool:
+    """Tell whether gevent has replaced Python's threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched("threading")
 
 
 def rooms_of(socket: Socket) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,7 +79,9 @@ def _translate(options: dict[str, Any], app: Flask) -> None:
         mode = options.pop("async_mode")
         if mode not in _RUNTIMES:
             raise ValueError(f"async_mode={mode!r}: allowed are 'threading', 'gevent' and None, which looks at what serves")
-        options.setdefault("runtime", _RUNTIMES[mode])
+        # `flask run` serves on threads, whatever serves elsewhere
+        is_flask_run = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
+        options.setdefault("runtime", "auto" if is_flask_run else _RUNTIMES[mode])
     for name in ("path", "resource"):
         if name in options:
             options["path"] = "/" + str(options.pop(name)).strip("/")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .facade import is_patched
+
 if TYPE_CHECKING:
     from .mount import Mount
 
@@ -45,7 +47,11 @@ def run(
         port = int(said) if said else 5000
     if debug is not None:
         app.debug = debug
-    if app.debug if use_reloader is None else use_reloader:
+    reloads = app.debug if use_reloader is None else use_reloader
+    if reloads and mount.io.options.runtime == "gevent" and not is_patched():
+        click.echo(" * no reloader: it watches on a thread, so gevent has to patch threads first, with gevent.monkey.patch_all()", err=True)
+        reloads = False
+    if reloads:
         from werkzeug.serving import run_simple
 
         options = {_reloader_option(name): value for name, value in (reloader_options or {}).items()}

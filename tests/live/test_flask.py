@@ -199,6 +199,24 @@ def test_run_takes_the_runtime_that_is_asked_for(runtime: str, tmp_path: Path) -
         assert program.page("/") == "version 1"
 
 
+@pytest.mark.parametrize("way", ["run", "flask-run"])
+@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()"], ids=["not patched", "patched"])
+def test_an_application_for_gevent_is_served_while_it_is_written(
+    way: str, patch: str, node: Path, npm_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop.py").write_text(patch + "\n" + VERSIONED.replace("SocketIO(app)", 'SocketIO(app, async_mode="gevent")'))
+    monkeypatch.setenv("RUN_OPTIONS", "dict(debug=True)")
+    with running(tmp_path, "shop", way) as program:
+        command = [str(node), str(HERE / "flask_reload.cjs"), program.url, "2"]
+        environ = {**os.environ, "NODE_PATH": str(npm_packages)}
+        with subprocess.Popen(command, env=environ, text=True, stdout=subprocess.PIPE) as clients:
+            assert clients.stdout is not None
+            try:
+                assert clients.stdout.readline() == "2 see version 1\n"
+            finally:
+                clients.kill()
+
+
 def write_files(text: str, folder: Path) -> list[str]:
     """Write the files that a part of the tutorial shows, whose first line names them; return their names."""
     names = []
