@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
 
 from sync_sio import ConnectRefused, RequestRefused
 from sync_sio.testing import TestClient
 
 from .mount import FAILURES, mount_in
-from .turn import SESSION
+from .turn import SESSION, SHOWN
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -81,7 +84,7 @@ class SocketIOTestClient:
                 namespace or "/",
                 auth,
                 headers=dict(headers or {}),
-                environ=self._environ(query_string),
+                environ=self._environ(query_string, headers or {}),
                 raise_errors=True,
             )
         except (ConnectRefused, RequestRefused) as refusal:
@@ -100,8 +103,8 @@ class SocketIOTestClient:
         """Leave a namespace; its `disconnect` handler has run then. Raises RuntimeError when it is not connected."""
         self._client(namespace).disconnect()
 
-    def emit(self, event: str, *args: Any, callback: bool = False, namespace: str | None = None) -> Any:
-        """Send an event and wait until it has been handled.
+    def emit(self, event: str, *args: Any, callback: bool = False, namespace: str | None = None, **ignored: Any) -> Any:
+        """Send an event and wait until it has been handled. Other keywords, such as `broadcast`, are a server's affair: ignored.
 
         Args:
             callback: ask for the acknowledgement: it is returned, one value as it is, any other number of them as a list; None: there
@@ -153,17 +156,18 @@ class SocketIOTestClient:
             raise RuntimeError("not connected")
         return client
 
-    def _environ(self, query_string: str | None) -> dict[str, Any]:
-        environ: dict[str, Any] = {FAILURES: self._failures}
-        if query_string:
-            environ["QUERY_STRING"] = "EIO=4&transport=websocket&" + query_string.lstrip("?")
+    def _environ(self, query_string: str | None, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Return what is to be in the environ of the handshake, and the request that handlers see."""
+        query = (query_string or "").lstrip("?")
+        shown = EnvironBuilder(path=f"{self._mount.io.options.path}/", query_string=query, headers=Headers(headers)).get_environ()
+        if self.flask_test_client is not None:
+            # Werkzeug has no public way to ask a client for all of its cookies
+            self.flask_test_client._add_cookies_to_wsgi(shown)
+        environ: dict[str, Any] = {FAILURES: self._failures, SHOWN: shown}
+        if query:
+            environ["QUERY_STRING"] = f"EIO=4&transport=websocket&{query}"
+        if "HTTP_COOKIE" in shown:
+            environ["HTTP_COOKIE"] = shown["HTTP_COOKIE"]
         if self._session is not None:
             environ[SESSION] = self._session
-        if self.flask_test_client is not None:
-            request = {"HTTP_HOST": "localhost", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "PATH_INFO": "/"}
-            request["wsgi.url_scheme"] = "http"
-            # Werkzeug has no public way to ask a client for all of its cookies
-            self.flask_test_client._add_cookies_to_wsgi(request)
-            if "HTTP_COOKIE" in request:
-                environ["HTTP_COOKIE"] = request["HTTP_COOKIE"]
         return environ

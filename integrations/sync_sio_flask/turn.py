@@ -23,6 +23,9 @@ turn_of: Final[ContextVar[Turn | None]] = ContextVar("sync_sio_flask.turn", defa
 SESSION: Final = "saved_session"
 """Where in a connection's environ its own session is kept."""
 
+SHOWN: Final = "sync_sio_flask.shown"
+"""In the environ of a test's client: the one that handlers see, without what only makes it a WebSocket."""
+
 _MESSAGES: Final = {"middleware": "connect", "connection": "connect", "disconnecting": "disconnect"}
 
 
@@ -44,9 +47,10 @@ class Turn:
         self.mount = mount
         self.socket = socket
         self.error: BaseException | None = None
-        environ = {**socket.request, "wsgi.errors": sys.stderr, "wsgi.input": BytesIO()}
+        said = socket.request
+        environ = {**said.get(SHOWN, said), "wsgi.errors": sys.stderr, "wsgi.input": BytesIO()}
         self._context: RequestContext = mount.app.request_context(environ)
-        given = (socket.request, socket.handshake.auth or None) if event in ("middleware", "connection") else tuple(args)
+        given = (said, socket.handshake.auth or None) if event in ("middleware", "connection") else tuple(args)
         request: Any = self._context.request
         request.sid = socket.id
         request.namespace = socket.namespace.name

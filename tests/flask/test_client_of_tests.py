@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, session
+from flask import Flask, request, session
 
 from sync_sio_flask import SocketIO, SocketIOTestClient, emit, send
 from sync_sio_flask import disconnect as disconnect_client
@@ -45,6 +45,14 @@ def test_an_acknowledgement_is_returned_when_asked_for(app: Flask, socketio: Soc
     assert client.send("x", callback=True) == answer
     assert client.send("x") is None
     assert client.emit("nobody handles it", callback=True) is None
+
+
+def test_handlers_see_what_the_test_has_said_of_the_request(app: Flask, socketio: SocketIO) -> None:
+    socketio.on("e")(lambda: (dict(request.args), "Upgrade" in request.headers, request.headers.get("X-A"), request.path))
+    client = socketio.test_client(app)
+    assert client.emit("e", callback=True, broadcast=True) == [{}, False, None, "/socket.io/"]
+    client = socketio.test_client(app, query_string="?a=1", headers={"X-A": "b"})
+    assert client.emit("e", callback=True) == [{"a": "1"}, False, "b", "/socket.io/"]
 
 
 def test_what_a_handler_has_done_is_done(app: Flask, socketio: SocketIO) -> None:
