@@ -15,6 +15,8 @@ from sync_sio.sockets.parents import ParentNamespace
 from sync_sio.sockets.remote import RemoteSocket
 from sync_sio.sockets.socket_operator import SocketOperator
 from sync_sio.testing import TestClient
+from sync_sio_flask import Namespace as FlaskNamespace
+from sync_sio_flask import SocketBlueprint, SocketIO
 
 io = Server()
 
@@ -70,3 +72,40 @@ assert_type(io.call("x"), list[Any])
 with TestClient(io) as client:
     assert_type(client, TestClient)
     assert_type(client.receive(), list[Any])
+
+
+socketio = SocketIO()
+blueprint = SocketBlueprint("blueprint", __name__)
+
+
+@socketio.on("add", namespace="/sums")
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@socketio.event
+def subtract(a: int, b: int) -> int:
+    return a - b
+
+
+@blueprint.event(namespace="/sums")
+def negate(a: int) -> int:
+    return -a
+
+
+@socketio.on_error_default
+def failed(error: Exception) -> str:
+    return str(error)
+
+
+class Sums(FlaskNamespace):
+    def on_add(self, a: int, b: int) -> int:
+        return a + b
+
+
+assert_type(add(1, 2), int)
+assert_type(subtract(1, 2), int)
+assert_type(negate(1), int)
+assert_type(failed(ValueError()), str)
+assert_type(socketio.on_namespace(Sums("/sums")), Sums)
+assert_type(socketio.io, Server)

@@ -238,9 +238,30 @@ class SocketIO:
         skipped = skipped_ids(skip_sid, include_self, None if sender is None else sender.id)
         emit(home, event, spread(args), room if to is None else to, skipped, callback, ignore_queue, sender)
 
-    def send(self, data: Any, json: bool = False, namespace: str | None = None, to: Rooms = None, **options: Any) -> None:
+    def send(
+        self,
+        data: Any,
+        json: bool = False,
+        namespace: str | None = None,
+        to: Rooms = None,
+        callback: Callable[..., Any] | None = None,
+        include_self: bool = True,
+        skip_sid: str | Iterable[str] | None = None,
+        room: Rooms = None,
+        ignore_queue: bool = False,
+    ) -> None:
         """Send the event `"message"`, or with `json` the event `"json"`; the rest as of `emit`."""
-        self.emit("json" if json else "message", data, namespace=namespace, to=to, **options)
+        self.emit(
+            "json" if json else "message",
+            data,
+            namespace=namespace,
+            to=to,
+            room=room,
+            include_self=include_self,
+            skip_sid=skip_sid,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
 
     def call(
         self,

@@ -65,19 +65,20 @@ class Namespace:
     def emit(
         self,
         event: str,
-        *args: Any,
-        to: Rooms = None,
+        data: Any = None,
         room: Rooms = None,
         include_self: bool = True,
-        skip_sid: str | Iterable[str] | None = None,
         namespace: str | None = None,
         callback: Callable[..., Any] | None = None,
+        *,
+        to: Rooms = None,
+        skip_sid: str | Iterable[str] | None = None,
         ignore_queue: bool = False,
     ) -> None:
-        """Send an event to all clients here, or to those of `to`."""
+        """Send an event to all clients here, or to those of `room`, which is `to`. Several values are a tuple."""
         self.socketio.emit(
             event,
-            *args,
+            data,
             namespace=namespace or self.namespace,
             to=room if to is None else to,
             include_self=include_self,
@@ -89,31 +90,22 @@ class Namespace:
     def send(
         self,
         data: Any,
-        to: Rooms = None,
         room: Rooms = None,
         include_self: bool = True,
-        skip_sid: str | Iterable[str] | None = None,
         namespace: str | None = None,
         callback: Callable[..., Any] | None = None,
+        *,
+        to: Rooms = None,
+        skip_sid: str | Iterable[str] | None = None,
         ignore_queue: bool = False,
     ) -> None:
         """Send the event `"message"`."""
-        self.emit(
-            "message",
-            data,
-            to=to,
-            room=room,
-            include_self=include_self,
-            skip_sid=skip_sid,
-            namespace=namespace,
-            callback=callback,
-            ignore_queue=ignore_queue,
-        )
+        self.emit("message", data, room, include_self, namespace, callback, to=to, skip_sid=skip_sid, ignore_queue=ignore_queue)
 
     def call(
         self,
         event: str,
-        *args: Any,
+        data: Any = None,
         to: str | None = None,
         sid: str | None = None,
         namespace: str | None = None,
@@ -122,7 +114,7 @@ class Namespace:
     ) -> Any:
         """Send an event to one client and block for its answer, see `SocketIO.call`."""
         return self.socketio.call(
-            event, *args, to=to or sid, namespace=namespace or self.namespace, timeout=timeout, ignore_queue=ignore_queue
+            event, data, to=to or sid, namespace=namespace or self.namespace, timeout=timeout, ignore_queue=ignore_queue
         )
 
     def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:

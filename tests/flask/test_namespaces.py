@@ -127,8 +127,8 @@ def test_its_verbs_are_about_its_namespace(app: Flask, socketio: SocketIO) -> No
         def on_tell(self) -> None:
             self.emit("to all", 1)
             self.emit("to others", 2, include_self=False)
-            self.emit("to room", 3, room="r")
-            self.send("message")
+            self.emit("to room", 3, "r")
+            self.send("message", room=None)
             emit("own")
 
         def on_move(self) -> list[Any]:
