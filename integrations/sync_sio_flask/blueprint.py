@@ -10,6 +10,7 @@ from flask import Blueprint, Flask
 from .mount import let_in
 from .namespace import Namespace
 from .table import Handler, Table
+from .targets import namespace_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 N = TypeVar("N", bound=Namespace)
@@ -27,7 +28,7 @@ class SocketBlueprint(Blueprint):
 
     def __init__(self, name: str, import_name: str, *, namespace: str = "/", **options: Any) -> None:
         super().__init__(name, import_name, **options)
-        self.namespace = namespace
+        self.namespace = namespace_name(namespace)
 
     def on(self, message: str, namespace: str | None = None) -> Callable[[F], F]:
         """Handle an event, as `SocketIO.on` does."""
@@ -50,7 +51,7 @@ class SocketBlueprint(Blueprint):
 
     def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
         """The same as `on`, as a call."""
-        self._later(lambda table: table.add(namespace or self.namespace, message, handler))
+        self._later(lambda table: table.add(namespace_name(namespace or self.namespace), message, handler))
 
     def on_namespace(self, namespace_handler: N) -> N:
         """Take the methods of an object of a class that derives from `sync_sio_flask.Namespace`."""
@@ -61,7 +62,7 @@ class SocketBlueprint(Blueprint):
         """Call `fn(exception)` for what handlers of the namespace raise, as `SocketIO.on_error` does."""
 
         def decorate(fn: F) -> F:
-            self._later(lambda table: table.add_error_handler(namespace or self.namespace, fn))
+            self._later(lambda table: table.add_error_handler(namespace_name(namespace or self.namespace), fn))
             return fn
 
         return decorate

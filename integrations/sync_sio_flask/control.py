@@ -88,7 +88,9 @@ class Control:
         mount = self._mount
         if wish["verb"] == "state":
             return {home.name: {"sockets": len(home), "rooms": _rooms(home)} for home in mount.homes()}
-        home = mount.io.of(wish.get("namespace") or "/")
+        home = mount.home(wish.get("namespace"))
+        if home is None:
+            raise ValueError(f"there is no namespace {wish.get('namespace')!r}")
         to = wish.get("to")
         (home.to(to) if to else home).emit(wish["event"], *wish.get("args", ()))
         return {"sent": True}

@@ -16,7 +16,7 @@ from .mount import Mount, mount_in
 from .namespace import Namespace
 from .options import read_options
 from .table import Handler, Table
-from .targets import Rooms, emit, skipped_ids, spread
+from .targets import Rooms, emit, namespace_name, skipped_ids, spread
 from .turn import turn_of
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class SocketIO:
 
     def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
         """The same as `on`, as a call. Raises TypeError for what is no function, or async."""
-        self.table.add(namespace or "/", message, handler)
+        self.table.add(namespace_name(namespace), message, handler)
         self._refresh()
 
     def on_namespace(self, namespace_handler: N) -> N:
@@ -189,7 +189,7 @@ class SocketIO:
         """Call `fn(exception)` for what handlers of a namespace raise; what it returns is the acknowledgement. A decorator."""
 
         def decorate(fn: F) -> F:
-            self.table.add_error_handler(namespace or "/", fn)
+            self.table.add_error_handler(namespace_name(namespace), fn)
             return fn
 
         return decorate
@@ -232,7 +232,9 @@ class SocketIO:
             TypeError: something in `args` cannot be sent. ValueError: a reserved name.
         """
         mount = self.mount
-        home = mount.io.of(namespace or "/")
+        home = mount.home(namespace)
+        if home is None:
+            return
         turn = turn_of.get()
         sender = turn.socket if turn is not None and turn.mount is mount and turn.socket.namespace.name == home.name else None
         skipped = skipped_ids(skip_sid, include_self, None if sender is None else sender.id)

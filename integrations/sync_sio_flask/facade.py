@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sync_sio import Server, Socket
 
-from .targets import emit, room_name, skipped_ids, spread
+from .targets import emit, namespace_name, room_name, skipped_ids, spread
 from .turn import turn_of
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ class ServerFacade:
         ignore_queue: bool = False,
     ) -> None:
         """Send an event to all clients of a namespace, or to those of `to`."""
-        home = self.io.of(namespace or "/")
-        skipped = skipped_ids(skip_sid, True, None)
-        emit(home, event, spread((data,)), room if to is None else to, skipped, callback, ignore_queue, self._sender(home.name))
+        home = self._mount.home(namespace)
+        if home is not None:
+            skipped = skipped_ids(skip_sid, True, None)
+            emit(home, event, spread((data,)), room if to is None else to, skipped, callback, ignore_queue, self._sender(home.name))
 
     def send(self, data: Any, to: Any = None, **options: Any) -> None:
         self.emit("message", data, to, **options)
@@ -95,25 +96,29 @@ class ServerFacade:
     # -- a client ------------------------------------------------------------------------------------------------------------
 
     def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
-        name, home = room_name(room), self.io.of(namespace or "/")
+        name, home = room_name(room), self._mount.home(namespace)
         socket = self.find(sid, namespace)
         if socket is None:
-            home.in_(sid).sockets_join(name)            # another server may have it
+            if home is not None:
+                home.in_(sid).sockets_join(name)        # another server may have it
             return
         if name != room:
             socket.__dict__.setdefault(_ROOMS, {})[name] = room
         socket.join(name)
 
     def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        name, home = room_name(room), self._mount.home(namespace)
         socket = self.find(sid, namespace)
-        if socket is None:
-            self.io.of(namespace or "/").in_(sid).sockets_leave(room_name(room))
-        else:
-            socket.leave(room_name(room))
+        if socket is not None:
+            socket.leave(name)
+            socket.__dict__.get(_ROOMS, {}).pop(name, None)
+        elif home is not None:
+            home.in_(sid).sockets_leave(name)
 
     def close_room(self, room: Any, namespace: str | None = None) -> None:
-        name = room_name(room)
-        self.io.of(namespace or "/").in_(name).sockets_leave(name)
+        name, home = room_name(room), self._mount.home(namespace)
+        if home is not None:
+            home.in_(name).sockets_leave(name)
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """Return the rooms of a client, its own among them; none when it is not here."""
@@ -121,11 +126,11 @@ class ServerFacade:
         return [] if socket is None else rooms_of(socket)
 
     def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
-        socket = self.find(sid, namespace)
-        if socket is None:
-            self.io.of(namespace or "/").in_(sid).disconnect_sockets()
-        else:
+        socket, home = self.find(sid, namespace), self._mount.home(namespace)
+        if socket is not None:
             socket.disconnect()
+        elif home is not None:
+            home.in_(sid).disconnect_sockets()
 
     def get_environ(self, sid: str, namespace: str | None = None) -> dict[str, Any] | None:
         socket = self.find(sid, namespace)
@@ -168,11 +173,12 @@ class ServerFacade:
 
     def find(self, sid: str | None, namespace: str | None) -> Socket | None:
         """Return a client of this process; also one that is coming, or leaving, in whose handler this is called."""
-        name = namespace or "/"
+        name = namespace_name(namespace)
         turn = turn_of.get()
         if turn is not None and turn.mount is self._mount and turn.socket.id == sid and turn.socket.namespace.name == name:
             return turn.socket
-        return self.io.of(name).sockets.get(sid or "")
+        home = self._mount.home(name)
+        return None if home is None else home.sockets.get(sid or "")
 
     def _find(self, sid: str | None, namespace: str | None) -> Socket:
         socket = self.find(sid, namespace)
@@ -209,7 +215,8 @@ class ManagerFacade:
         """Yield the ids of the clients in a room, or in several, and of their connections; None: of all."""
         from .targets import members
 
-        for socket in members(self._mount.io.of(namespace), room):
+        home = self._mount.home(namespace)
+        for socket in members(home, room) if home is not None else ():
             yield socket.id, socket.conn.id
 
     def is_connected(self, sid: str, namespace: str) -> bool:

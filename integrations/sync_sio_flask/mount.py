@@ -19,7 +19,8 @@ from .control import Control
 from .facade import ServerFacade
 from .options import Options
 from .refusals import REJECTED, ack_of, refusal_of, refused_if_page
-from .table import ANY, OWN, Found, Table
+from .table import OWN, Found, Table
+from .targets import ANY, namespace_name
 from .turn import Aside, Turn, turn_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Mount:
         self.open("/")
         for name in options.namespaces:
             if name != ANY:
-                self.open(name)
+                self.open(namespace_name(name))
         self.refresh()
         if ANY in options.namespaces:
             self._is_open_to_all = True         # those that are opened from now on are children of this one
@@ -93,6 +94,15 @@ class Mount:
     @property
     def is_managing_sessions(self) -> bool:
         return self.socketio.manage_session
+
+    def home(self, namespace: str | None) -> Namespace | None:
+        """Return a namespace that is there; None: nobody can be in it, here or, as nothing links the servers, elsewhere.
+
+        Asking `io.of` would make it, and clients could connect to whatever somebody once tried to emit to.
+        """
+        name = namespace_name(namespace)
+        is_there = name in self._opened or self.io.adapter is not None or name in self.io.namespaces
+        return self.io.of(name) if is_there else None
 
     def homes(self) -> list[Namespace]:
         """Return the namespaces that are open."""

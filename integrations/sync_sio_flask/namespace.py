@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .arguments import call_with_or_without
+from .targets import namespace_name
 
 if TYPE_CHECKING:
     from .extension import SocketIO
@@ -24,7 +25,7 @@ class Namespace:
     """
 
     def __init__(self, namespace: str | None = None) -> None:
-        self.namespace = namespace or "/"
+        self.namespace = namespace_name(namespace)
         self._socketio: SocketIO | None = None
 
     @property

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from .arguments import takes_argument
 from .namespace import Namespace
+from .targets import ANY
 
 Handler = Callable[..., Any]
 
-ANY: Final = "*"
 OWN: Final = ("connect", "disconnect")
 """What clients cannot send, and `"*"` does not stand for."""
 

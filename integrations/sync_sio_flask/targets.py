@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from sync_sio import Namespace, Socket
 
 Rooms = Any
 """A room, a list of rooms, or None: everybody."""
 
-_MARK = "\0"
+ANY: Final = "*"
+"""A namespace, or an event, that stands for those for which there is nothing else."""
+
+_MARK: Final = "\0"
+
+
+def namespace_name(namespace: str | None) -> str:
+    """Return the name of a namespace as clients ask for it; `"*"` stays what it is."""
+    if not namespace:
+        return "/"
+    return namespace if namespace.startswith("/") or namespace == ANY else f"/{namespace}"
 
 
 def room_name(room: Any) -> str:

@@ -13,6 +13,7 @@ from sync_sio import ConnectRefused, RequestRefused
 from sync_sio.testing import TestClient
 
 from .mount import FAILURES, mount_in
+from .targets import namespace_name
 from .turn import SESSION, SHOWN
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class SocketIOTestClient:
 
     def is_connected(self, namespace: str | None = None) -> bool:
         """Tell whether it is connected to a namespace."""
-        client = self._clients.get(namespace or "/")
+        client = self._clients.get(namespace_name(namespace))
         return client is not None and client.connected
 
     def connect(
@@ -81,7 +82,7 @@ class SocketIOTestClient:
         try:
             client = TestClient(
                 self._mount.io,
-                namespace or "/",
+                namespace_name(namespace),
                 auth,
                 headers=dict(headers or {}),
                 environ=self._environ(query_string, headers or {}),
@@ -89,7 +90,7 @@ class SocketIOTestClient:
             )
         except (ConnectRefused, RequestRefused) as refusal:
             self.refusal = refusal
-            self._clients.pop(namespace or "/", None)
+            self._clients.pop(namespace_name(namespace), None)
             if self._failures and not isinstance(self._failures[0], ConnectRefused):
                 raise self._failures[0] from None
             return
@@ -134,7 +135,7 @@ class SocketIOTestClient:
 
         `args` is a list, but for the events `"message"` and `"json"`, of which it is the value.
         """
-        client = self._clients.get(namespace or "/")
+        client = self._clients.get(namespace_name(namespace))
         if client is not None and client.connected:
             client.settle()
         if client is None or not (client.connected or client.received):
@@ -151,7 +152,7 @@ class SocketIOTestClient:
         return client.on(event) if fn is None else client.on(event, fn)
 
     def _client(self, namespace: str | None) -> TestClient:
-        client = self._clients.get(namespace or "/")
+        client = self._clients.get(namespace_name(namespace))
         if client is None or not client.connected:
             raise RuntimeError("not connected")
         return client

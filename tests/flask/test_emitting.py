@@ -332,3 +332,14 @@ def test_async_handlers_run_beside_each_other(make: Make) -> None:
     while not ended:
         client.settle()
     assert ended == [True]
+
+
+def test_emitting_makes_no_namespace(app: Flask, socketio: SocketIO) -> None:
+    socketio.emit("told", namespace="/nowhere")
+    socketio.close_room("r", namespace="/nowhere")
+    server = socketio.server
+    for verb in (server.enter_room, server.leave_room):
+        verb("sid", "r", "/nowhere")
+    server.disconnect("sid", "/nowhere")
+    assert server.rooms("sid", "/nowhere") == [] and list(server.manager.get_participants("/nowhere", None)) == []
+    assert not socketio.test_client(app, "/nowhere").is_connected("/nowhere")

@@ -246,3 +246,15 @@ def test_the_handlers_of_the_server_are_there_too(app: Flask, socketio: SocketIO
         return current_app.name, number
 
     assert socketio.test_client(app).emit("native", 5, callback=True) == ["shop", 5]
+
+
+def test_a_namespace_may_be_named_without_its_slash(make: Make) -> None:
+    app, socketio = make(namespaces=["quiet"])
+    socketio.on("e", namespace="chat")(lambda: "chat")
+    socketio.on_error("chat")(lambda error: "error")
+    client = socketio.test_client(app, "chat")
+    assert client.is_connected("/chat") and client.emit("e", callback=True, namespace="chat") == "chat"
+    socketio.emit("told", namespace="chat")
+    assert client.get_received("/chat") == [{"name": "told", "args": [], "namespace": "/chat"}]
+    assert client.emit("e", 1, callback=True, namespace="/chat") == "error"
+    assert socketio.test_client(app, "/quiet").is_connected("/quiet")
