@@ -17,7 +17,7 @@ from .namespace import Namespace
 from .options import read_options
 from .table import Handler, Table
 from .targets import Rooms, emit, namespace_name, skipped_ids, spread
-from .turn import turn_of
+from .turn import current_turn
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -97,7 +97,7 @@ class SocketIO:
         return found
 
     def find_mount(self) -> Mount | None:
-        turn = turn_of.get()
+        turn = current_turn()
         if turn is not None and turn.mount.socketio is self:
             return turn.mount
         if has_app_context():
@@ -235,7 +235,7 @@ class SocketIO:
         home = mount.home(namespace)
         if home is None:
             return
-        turn = turn_of.get()
+        turn = current_turn()
         sender = turn.socket if turn is not None and turn.mount is mount and turn.socket.namespace.name == home.name else None
         skipped = skipped_ids(skip_sid, include_self, None if sender is None else sender.id)
         emit(home, event, spread(args), room if to is None else to, skipped, callback, ignore_queue, sender)

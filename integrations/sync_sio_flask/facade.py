@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sync_sio import Server, Socket
 
 from .targets import emit, namespace_name, room_name, skipped_ids, spread
-from .turn import turn_of
+from .turn import current_turn
 
 if TYPE_CHECKING:
     from .mount import Mount
@@ -174,7 +174,7 @@ class ServerFacade:
     def find(self, sid: str | None, namespace: str | None) -> Socket | None:
         """Return a client of this process; also one that is coming, or leaving, in whose handler this is called."""
         name = namespace_name(namespace)
-        turn = turn_of.get()
+        turn = current_turn()
         if turn is not None and turn.mount is self._mount and turn.socket.id == sid and turn.socket.namespace.name == name:
             return turn.socket
         home = self._mount.home(name)
@@ -187,7 +187,7 @@ class ServerFacade:
         return socket
 
     def _sender(self, name: str) -> Socket | None:
-        turn = turn_of.get()
+        turn = current_turn()
         return turn.socket if turn is not None and turn.mount is self._mount and turn.socket.namespace.name == name else None
 
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask
+from flask import Flask, has_request_context, request
 from flask.ctx import AppContext, RequestContext
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 turn_of: Final[ContextVar[Turn | None]] = ContextVar("sync_sio_flask.turn", default=None)
 """What runs here for a client."""
+
+def current_turn() -> Turn | None:
+    """Return what runs here for a client; also where its request context was carried to, by `copy_current_request_context`."""
+    turn = turn_of.get()
+    if turn is None and has_request_context():
+        return getattr(request, "sync_sio_turn", None)
+    return turn
+
 
 SESSION: Final = "saved_session"
 """Where in a connection's environ its own session is kept."""
@@ -51,10 +59,11 @@ class Turn:
         environ = {**said.get(SHOWN, said), "wsgi.errors": sys.stderr, "wsgi.input": BytesIO()}
         self._context: RequestContext = mount.app.request_context(environ)
         given = (said, socket.handshake.auth or None) if event in ("middleware", "connection") else tuple(args)
-        request: Any = self._context.request
-        request.sid = socket.id
-        request.namespace = socket.namespace.name
-        request.event = {"message": _MESSAGES.get(event, event), "args": given}
+        own: Any = self._context.request
+        own.sync_sio_turn = self
+        own.sid = socket.id
+        own.namespace = socket.namespace.name
+        own.event = {"message": _MESSAGES.get(event, event), "args": given}
 
     def __enter__(self) -> None:
         environ = self.socket.request
@@ -71,11 +80,13 @@ class Turn:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         turn_of.reset(self._token)
         self.error = self.error or error
+        context = self._context
+        del self._context                       # its request knows us: a cycle for each event would be work for the collector
         try:
             if not self.mount.is_managing_sessions:
-                _save(self.mount, self._context.session)
+                _save(self.mount, context.session)
         finally:
-            self._context.pop(self.error)
+            context.pop(self.error)
 
 
 class Aside:

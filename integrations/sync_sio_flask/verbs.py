@@ -12,7 +12,7 @@ from sync_sio import Socket
 from .extension import SocketIO
 from .facade import rooms_of
 from .targets import Rooms
-from .turn import turn_of
+from .turn import current_turn
 
 
 def emit(
@@ -97,7 +97,7 @@ def disconnect(sid: str | None = None, namespace: str | None = None, silent: boo
 
 
 def _socketio() -> SocketIO:
-    turn = turn_of.get()
+    turn = current_turn()
     if turn is not None:
         return turn.mount.socketio
     socketio = current_app.extensions.get("socketio")
@@ -107,12 +107,12 @@ def _socketio() -> SocketIO:
 
 
 def _namespace() -> str:
-    turn = turn_of.get()
+    turn = current_turn()
     return "/" if turn is None else turn.socket.namespace.name
 
 
 def _socket(what: str) -> Socket:
-    turn = turn_of.get()
+    turn = current_turn()
     if turn is None:
         raise RuntimeError(f"{what} is about the client whose event is handled, and none is handled here")
     return turn.socket

@@ -12,7 +12,7 @@ from cachelib import FileSystemCache
 from flask import Flask, copy_current_request_context, current_app, g, got_request_exception, has_request_context, request, session, url_for
 from flask_session import Session
 
-from sync_sio_flask import SocketIO, SocketIOTestClient, call, emit
+from sync_sio_flask import SocketIO, SocketIOTestClient, call, emit, join_room, rooms
 
 from .conftest import Make
 
@@ -131,6 +131,23 @@ def test_the_context_is_gone_afterwards(app: Flask, socketio: SocketIO) -> None:
     client = socketio.test_client(app)
     client.emit("e")
     assert seen == [False, True] and not has_request_context()
+
+
+def test_a_context_that_is_carried_to_a_thread_knows_its_client(app: Flask, socketio: SocketIO) -> None:
+    @socketio.on("e")
+    def handle() -> None:
+        @copy_current_request_context
+        def work() -> None:
+            join_room("r")
+            emit("own", request.sid in rooms())  # type: ignore[attr-defined]
+
+        socketio.start_background_task(work).join(10)
+
+    client, other = socketio.test_client(app), socketio.test_client(app)
+    client.emit("e")
+    socketio.emit("room", to="r")
+    assert [(each["name"], each["args"]) for each in client.get_received()] == [("own", [True]), ("room", [])]
+    assert other.get_received() == []
 
 
 # -- the session ----------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import os
 from threading import Lock
 
-from flask import Flask, render_template_string, request, session
+from flask import Flask, copy_current_request_context, render_template_string, request, session
 from flask_socketio import SocketIO, disconnect, emit
 
 async_mode = None
@@ -78,6 +78,7 @@ def my_ping():
 
 @socketio.event
 def disconnect_request():
+    @copy_current_request_context
     def can_disconnect():
         disconnect()
 
