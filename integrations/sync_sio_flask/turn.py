@@ -72,6 +72,9 @@ class Turn:
         if saved is not None:
             _set_session(self._context, saved)
         self._context.push()
+        unrouted = self._context.request.routing_exception
+        if unrouted is not None:                # no page is at the server's path: what says so keeps frames, and they keep the context
+            unrouted.__traceback__ = unrouted.__cause__ = unrouted.__context__ = None
         self._token: Token[Turn | None] = turn_of.set(self)
         if is_ours and saved is None:
             # events of one connection's namespaces may run at the same time: the first makes it

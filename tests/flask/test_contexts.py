@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,18 @@ def test_the_context_is_gone_afterwards(app: Flask, socketio: SocketIO) -> None:
     client = socketio.test_client(app)
     client.emit("e")
     assert seen == [False, True] and not has_request_context()
+
+
+def test_an_event_leaves_nothing_to_the_collector(app: Flask, socketio: SocketIO) -> None:
+    seen: list[Any] = []
+    socketio.on("e")(lambda: seen.append(weakref.ref(request._get_current_object())))  # type: ignore[attr-defined]
+    client = socketio.test_client(app)
+    gc.disable()
+    try:
+        client.emit("e")
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_context_that_is_carried_to_a_thread_knows_its_client(app: Flask, socketio: SocketIO) -> None:
