@@ -86,7 +86,7 @@ fix: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 
 screenshots: client tools ## take the pictures of docs/images anew
-	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py tests/live/test_admin.py tests/live/test_examples.py
+	SYNC_SIO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/live/test_chat.py tests/live/test_board.py tests/live/test_admin.py tests/live/test_examples.py
 
 wheel: .venv/dev client ## build the wheel, the client bundle in it
 	$(BIN)/python -m build --wheel

@@ -50,6 +50,7 @@ MADE_BY_US = {
     "sync_sio.sockets.membership.Membership",
     "sync_sio.sockets.remote.RemoteSocket",
     "sync_sio.sockets.socket_operator.SocketOperator",
+    "sync_sio_django.socket.Socket",
 }
 """Classes that users meet but do not call: how they are made is not shown."""
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.project.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.project.settings"
 
 import django
 
 django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]        # it is read, and servers that other tests start have projects of their own
 
 from django.db import connection  # noqa: E402  # the set-up above comes first
 from django.test.utils import setup_test_environment, teardown_test_environment  # noqa: E402

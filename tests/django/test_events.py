@@ -170,6 +170,15 @@ class DatabaseTests(SocketTestMixin, TestCase):
         client.call("write", "second")
         assert [str(note.author) for note in Note.objects.filter(text="second")] == ["alice"]
 
+    def test_what_an_event_wants_done_on_commit_is_done_although_the_test_is_one_transaction(self) -> None:
+        reader = self.connect()
+        reader.call("read")
+        number = self.connect(a_user("alice")).call("write", "news")
+        assert reader.received == [["note", number, "news"]]
+        with self.captureOnCommitCallbacks(execute=True) as callbacks:
+            Client().get("/publish?text=more")
+        assert len(callbacks) == 1 and reader.receive()[0] == "note" and reader.receive()[2] == "more"
+
     def test_queries_of_earlier_events_are_not_kept(self) -> None:
         connection.force_debug_cursor = True
         try:

@@ -1,4 +1,4 @@
-"""The board of examples/ in a real browser, on each server that its README names."""
+"""The board of examples/ in a real browser, as its README starts it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ BOARD = tools.ROOT / "examples" / "django_board"
 GUNICORN = ["-m", "gunicorn", "-b", HOST + ":{port}", "-k"]
 WAYS = {
     "runserver": ["manage.py", "demo", HOST + ":{port}"],
-    "gunicorn-gthread": [*GUNICORN, "gthread", "--threads", "4", "project.wsgi"],
     "gunicorn-gevent": [*GUNICORN, "gevent", "project.wsgi"],
 }
 
@@ -62,7 +61,7 @@ def test_two_people_at_the_board(url: str, node: Path, npm_packages: Path, chrom
     flags = json.dumps([flag for flag in tools.CHROMIUM_FLAGS if flag != "--headless"])
     command = [str(node), str(SCRIPT), url, str(chromium), flags]
     folder = os.environ.get("SYNC_SIO_SCREENSHOTS")
-    if folder and "gthread" in request.node.name:
+    if folder and "gevent" in request.node.name:
         command.append(str(tools.ROOT / folder))
     done = subprocess.run(command, env={**os.environ, "NODE_PATH": str(npm_packages)}, capture_output=True, text=True, timeout=80)
     assert done.returncode == 0 and done.stdout.endswith("done\n"), done.stdout + done.stderr[-4000:]

@@ -11,6 +11,7 @@ import pytest
 import socketio
 
 from tests import tools
+from tests.django.measure import load
 
 from .django_server import KINDS, Site, make_empty, serving
 from .servers import HERE, wait_for
@@ -117,6 +118,13 @@ def test_connections_that_are_kept_are_as_many_as_handlers_run_at_once(kind: str
         for client in clients:
             client.engine.close()
         site.wait_until_clean()
+
+
+def test_a_thousand_clients_query_the_database_and_pages_go_on() -> None:
+    found = load(200, seconds=3.0)
+    assert found["sent"] == found["answered"] >= 590 and found["pages"] > 0
+    assert found["peak"] <= 18 and found["databases"] == 0 and found["left"] == 0
+    assert found["threads"] <= 40, "four of gunicorn's, sixteen handlers, and a few"
 
 
 def test_runserver_reloads_and_fifty_clients_come_back(empty: Path, tmp_path: Path, node: Path, npm_packages: Path) -> None:
