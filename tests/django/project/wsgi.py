@@ -1,10 +1,7 @@
-"""What servers are given."""
+"""What servers are given; DJANGO_SETTINGS_MODULE is set by who starts them."""
 
 from __future__ import annotations
 
-import os
-
 from sync_sio_django import get_wsgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.project.settings")
 application = get_wsgi_application()
