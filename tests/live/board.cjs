@@ -55,14 +55,15 @@ async function main() {
   await lin.mouse.move(box.x + 20, box.y + 20, { steps: 8 });
   await lin.mouse.up();
   const mine = await byText(ada, "Ring the printer <b>today</b>");
-  await ada.waitForFunction(([each, before]) => each.style.left !== before, [mine, before]);
-  const where = await left(mine);
+  const where = (await left(seen)).slice(0, 11);
+  assert.notEqual(where, before.slice(0, 11));
+  await ada.waitForFunction(([each, where]) => each.style.left.startsWith(where), [mine, where]);
   if (folder) await ada.screenshot({ path: path.join(folder, "board.png") });
 
   // What is on the board is in the database.
   await ada.reload();
   const again = await byText(ada, "Ring the printer <b>today</b>");
-  assert.equal((await left(again)).slice(0, 11), where.slice(0, 11));
+  assert.equal((await left(again)).slice(0, 11), where);
 
   // Its author removes it, and all is removed by who may.
   await again.hover();
