@@ -8,12 +8,23 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import HttpRequest, split_domain_port, validate_host
 from django.utils.http import is_same_domain
 
 from sync_sio import RequestRefused
 from sync_sio.types import Environ
+
+
+class _Request(HttpRequest):
+    """What the settings want to know of a request: its host, and whether it is secure."""
+
+    def __init__(self, environ: Environ) -> None:
+        super().__init__()
+        self.META = environ
+
+    def _get_scheme(self) -> str:
+        return str(self.META.get("wsgi.url_scheme", "http"))
+
 
 _log = logging.getLogger("django.security.DisallowedHost")
 _WHILE_DEBUGGING = (".localhost", "127.0.0.1", "[::1]")
@@ -34,7 +45,7 @@ def is_trusted(origin: str, environ: Environ) -> bool:
         return False
     if any(_matches(parts.scheme, parts.netloc, trusted.lower()) for trusted in settings.CSRF_TRUSTED_ORIGINS):
         return True
-    if parts.scheme == "http" and WSGIRequest(dict(environ)).is_secure():
+    if parts.scheme == "http" and _Request(environ).is_secure():
         return False
     hosts = settings.ALLOWED_HOSTS
     if settings.DEBUG and not hosts:
@@ -44,10 +55,8 @@ def is_trusted(origin: str, environ: Environ) -> bool:
 
 def check_host(environ: Environ) -> None:
     """Raise RequestRefused for a request to a host that is not in `ALLOWED_HOSTS`; and log it as Django does."""
-    request = HttpRequest()
-    request.META = environ
     try:
-        request.get_host()
+        _Request(environ).get_host()
     except DisallowedHost as error:
         _log.error("%s", error, extra={"status_code": 403})
         raise RequestRefused("this host is not in ALLOWED_HOSTS") from error

@@ -68,7 +68,8 @@ class Server(sync_sio.Server):
     @contextmanager
     def _surround(self, socket: Socket | None, event: object, args: list[Any]) -> Iterator[None]:
         set_script_prefix(self._prefix)
-        with databases.borrowed(self.engine.driver.name == "gevent"), nullcontext() if socket is None else turn.running(socket):
+        is_crowd = self.engine.is_started and self.engine.driver.name == "gevent"
+        with databases.borrowed(is_crowd), nullcontext() if socket is None else turn.running(socket):
             yield
 
 

@@ -157,6 +157,14 @@ def test_what_django_can_make_json_of_can_be_sent() -> None:
         encode(SimpleLazyObject(object))
 
 
+def test_functions_that_run_before_the_server_starts_run() -> None:
+    server = Server()
+    made: list[str] = []
+    server.on("new_namespace", lambda namespace: made.append(namespace.name))
+    server.of("/early")
+    assert made == ["/early"]
+
+
 def test_all_public_names_are_there() -> None:
     assert all(getattr(sync_sio_django, name) is not None for name in sync_sio_django.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
