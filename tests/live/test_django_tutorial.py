@@ -76,7 +76,8 @@ class Reader:
             self.serve(command)
             return
         done = subprocess.run(command, shell=True, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        # newer Djangos find errors, not only warnings, in a project that is not yet made ready for deployment
+        assert done.returncode == 0 or command.endswith("--deploy"), (command, done.stdout, done.stderr)
         self.said[command] = done.stdout + done.stderr
 
     def serve(self, command: str) -> None:
@@ -119,5 +120,6 @@ def test_the_tutorial_word_for_word(
     assert reader.served == ["python manage.py runserver", "gunicorn -k gthread --threads 4 mysite.wsgi", "gunicorn -k gevent mysite.wsgi"]
     assert "no issues" in reader.said["python manage.py check"]
     assert "chat.sockets.say  chat/sockets.py:" in reader.said["python manage.py sync_sio"]
-    assert "sync_sio" not in reader.said["python manage.py check --deploy"]     # what it says is Django's, of a project in its beginnings
+    deployment = reader.said["python manage.py check --deploy"]
+    assert "security.W018" in deployment and "sync_sio" not in deployment       # all of it is Django's, of a project in its beginnings
     assert "Ran 2 tests" in reader.said["python manage.py test"]
