@@ -42,6 +42,7 @@ def test_a_wheel_has_the_client_bundle_or_says_that_it_has_none(tmp_path: Path, 
     (wheel,) = tmp_path.glob("sync_sio-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"sync_sio/__init__.py", "sync_sio/protocol/__init__.py", "sync_sio/py.typed"} <= names
+    assert {"sync_sio_django/py.typed", "sync_sio_django/management/commands/runserver.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "build_hook"))]
     bundle = {f"sync_sio/wsgi/client/{name}" for name in FILES}
     assert bundle & names == (bundle if has_npm else set())
