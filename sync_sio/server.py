@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
-from .drivers.base import Driver
-from .drivers.locks import native_lock
+from .drivers.base import Driver, Waiter
+from .drivers.locks import native_rlock
 from .engine.server import EngineServer
 from .health import answer_health, health
 from .parsers.custom import Checked, check_parser
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Surrounding)
 T = TypeVar("T")
+
+EXIT_TIMEOUT = 2.0
+"""Seconds that the end of the process waits for a `close` that another thread is at."""
 
 
 class Server(Broadcaster):
@@ -177,7 +180,7 @@ class Server(Broadcaster):
         self._hub.site.socket_class = self.socket_class
         self.engine = EngineServer(wsgi_app, _options=self.options, _listener=self._hub, _driver=_driver, _take=_take)
         """The Engine.IO server below: connections, session ids, headers, refused requests."""
-        self.engine.on_exit = self.close
+        self.engine.on_exit = self._close_at_exit
         self.engine.on_start = self._start_spawned
         self.sockets: Namespace = self._hub.of("/")
         """The main namespace."""
@@ -187,9 +190,10 @@ class Server(Broadcaster):
         """The embedded server of `listen` and `start`, if any."""
         self._health_path = f"/{path.strip('/')}/health"
         self._files = ClientFiles() if serve_client else None
-        self._lock = native_lock()
+        self._lock = native_rlock()         # a signal handler may spawn, wherever it finds its thread
         self._to_spawn: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._is_closed = False
+        self._closing: Waiter | None = None
 
     def __repr__(self) -> str:
         return f"<sync_sio.Server at {self.options.path}, {self.engine.clients_count} clients>"
@@ -259,19 +263,27 @@ class Server(Broadcaster):
         handlers, but not for the one that it is called from. Requests that come later get 503. Idempotent; runs by itself when the
         process ends.
         """
+        engine = self.engine
         with self._lock:
             if self._is_closed:
                 return
-            self._is_closed = True
-        engine = self.engine
-        engine.is_closed = True
-        if not engine.is_started:
-            return
-        deadline = engine.driver.now() + timeout
-        self._hub.close("server shutting down")
-        engine.shut_down()
-        self._hub.wait_until_told(timeout)
-        engine.stop(max(0.0, deadline - engine.driver.now()))
+            self._is_closed = engine.is_closed = True
+            if not engine.is_started:
+                return
+            closing = self._closing = engine.driver.waiter()
+        try:
+            deadline = engine.driver.now() + timeout
+            self._hub.close("server shutting down")
+            engine.shut_down()
+            self._hub.wait_until_told(timeout)
+            engine.stop(max(0.0, deadline - engine.driver.now()))
+        finally:
+            closing.set()
+
+    def _close_at_exit(self) -> None:
+        self.close()
+        if self._closing is not None:
+            self._closing.wait(EXIT_TIMEOUT)        # somebody else may have begun it, whom the end of the process would cut off
 
     def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
         """Run `fn(*args)` beside everything else, on a thread or greenlet of its own, whichever is right.

@@ -113,6 +113,41 @@ def test_closing_in_a_handler_does_not_wait_for_it() -> None:
                 client.recv(timeout=5)
 
 
+def test_a_process_that_ends_while_another_thread_closes_waits_until_all_is_told() -> None:
+    script = """
+import sys, threading
+from sync_sio import Server
+io = Server(runtime="threads")
+said = threading.Event()
+
+@io.on("connection")
+def connected(socket):
+    @socket.on("disconnect")
+    def gone(reason):
+        said.set()
+        for _ in range(50):
+            io.sleep(0.01)
+        print("told", flush=True)
+
+print(io.start(0).port, flush=True)
+sys.stdin.readline()
+io.spawn(io.close)
+said.wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        port = int(process.stdout.readline())
+        with connect(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket") as client:
+            client.recv()
+            client.send("40")
+            client.recv()
+            process.stdin.write("end\n")
+            process.stdin.flush()
+            with pytest.raises(Exception, match="1001"):
+                client.recv(timeout=5)
+        assert process.stdout.readline() == "told\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_handler_may_fork_and_its_client_stays_with_the_parent() -> None:
     io = Server(runtime="threads")

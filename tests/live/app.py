@@ -769,6 +769,11 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     elif path == "/join":
         io.sockets.sockets[query["id"]].join(query["room"])
         body = b"{}"
+    elif path == "/until-closed":
+        logging.info("a page waits until the server is closed")
+        while not io.engine.is_closed:
+            io.sleep(0.02)
+        body = b"{}"
     elif path == "/close":
         io.close()
         body = b"{}"

@@ -51,6 +51,24 @@ def test_the_settings_of_gunicorn(own: Servers, node: Path) -> None:
         assert "WARNING sync_sio" not in server.log
 
 
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent_pywsgi"])
+def test_with_the_settings_of_gunicorn_clients_are_told_while_a_page_is_in_hand(own: Servers, worker: str) -> None:
+    with own.fresh("gunicorn.conf.py", extra=("-k", worker)) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(WebSocketClient(server.address))) for _ in range(3)]
+        poll = stack.enter_context(contextlib.closing(PollingClient(server.address)))
+        if worker != "sync":
+            idle = stack.enter_context(server.http())
+            assert idle.request("GET", "/plain").text == "plain"
+        page = stack.enter_context(server.http())
+        poll.start_get()
+        page.send("GET", "/until-closed")
+        wait_for(lambda: "a page waits until" in server.log)
+        server.signal(signal.SIGTERM)
+        assert [client.ws.wait_for_end(5.0) for client in clients] == [1001] * 3
+        assert poll.finish_get().status == 200
+        assert page.receive().text == "{}"
+
+
 @pytest.mark.usefixtures("npm_packages", "uwsgi")
 def test_uwsgi_serves_websockets_and_lets_clients_come_back(own: Servers, node: Path, tmp_path: Path) -> None:
     text = changed((FILES / "uwsgi.ini").read_text(), "127.0.0.1:8000", f"{HOST}:$(LIVE_PORT)")
