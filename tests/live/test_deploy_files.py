@@ -48,6 +48,11 @@ def test_the_settings_of_gunicorn(own: Servers, node: Path) -> None:
     with own.fresh("gunicorn.conf.py") as server, staying(node, server.url) as clients:
         clients.ask("hello")
         assert server.stats()["clients"] == 3
+        server.signal(signal.SIGHUP)
+        clients.wait("disconnect")
+        clients.wait("connect")
+        wait_for(lambda: server.stats()["clients"] == 3)
+        clients.ask("after the reload")
         assert "WARNING sync_sio" not in server.log
 
 
