@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
 from .drivers.base import Driver, Waiter
-from .drivers.locks import native_rlock
+from .drivers.locks import native_lock
 from .engine.server import EngineServer
 from .health import answer_health, health
 from .parsers.custom import Checked, check_parser
@@ -190,7 +190,7 @@ class Server(Broadcaster):
         """The embedded server of `listen` and `start`, if any."""
         self._health_path = f"/{path.strip('/')}/health"
         self._files = ClientFiles() if serve_client else None
-        self._lock = native_rlock()         # a signal handler may spawn, wherever it finds its thread
+        self._lock = native_lock()
         self._to_spawn: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._is_closed = False
         self._closing: Waiter | None = None
@@ -291,15 +291,19 @@ class Server(Broadcaster):
         Before this process serves, it is queued and starts when it does: in each process of a web server that forks.
         """
         check_function(fn, "spawn")
-        with self._lock:
-            if not self.engine.is_started:
-                self._to_spawn.append((fn, args))
-                return
+        if not self.engine.is_started:      # else without the lock: a signal handler may spawn, and its thread may hold it
+            with self._lock:
+                if not self._has_started():
+                    self._to_spawn.append((fn, args))
+                    return
         self.engine.driver.spawn(fn, *args)
 
     def sleep(self, seconds: float) -> None:
         """Wait, in the way that is right for the runtime."""
         self.engine.start().sleep(seconds)
+
+    def _has_started(self) -> bool:
+        return self.engine.is_started       # another thread may have been first
 
     def _start_spawned(self) -> None:
         with self._lock:
