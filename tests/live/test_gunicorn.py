@@ -15,7 +15,7 @@ from .wire import PollingClient, SocketClient, WebSocketClient
 pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
 
 PATH = "/engine.io/"
-WORKERS = ("sync", "gthread", "gevent", "gevent_pywsgi", "gevent-websocket")
+WORKERS = ("sync", "gthread", "gevent", "gevent_pywsgi")
 
 
 @pytest.fixture
@@ -81,9 +81,8 @@ def test_time_outs_that_are_shorter_than_the_ping_cut_nothing(own: Servers) -> N
             assert "TIMEOUT" not in server.log and warnings(server) == []
 
 
-@pytest.mark.parametrize("worker", ["gthread", "gevent_pywsgi"])
-def test_several_workers_with_polling_are_warned_of(own: Servers, worker: str) -> None:
-    with own.fresh(f"gunicorn-{worker}", extra=("--workers", "2")) as server:
+def test_several_workers_with_polling_are_warned_of(own: Servers) -> None:
+    with own.fresh("gunicorn-gthread", extra=("--workers", "2")) as server:
         with contextlib.closing(WebSocketClient(server.address, PATH)) as client:
             client.send("4hello")
             assert client.receive() == "4hello"
