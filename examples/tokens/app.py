@@ -9,7 +9,7 @@ import secrets
 import time
 
 from flask import Flask, Response, jsonify, request
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from sync_sio import ConnectRefused, Server, Socket
@@ -19,7 +19,7 @@ io = Server()
 app.wsgi_app = io.attach(app.wsgi_app)  # type: ignore[method-assign]
 
 LIFETIME = float(os.environ.get("TOKEN_SECONDS", "60"))  # so short that one can watch it end; others live for minutes or hours
-tokens = URLSafeTimedSerializer(os.environ.get("SECRET_KEY") or secrets.token_hex(), salt="socket")
+tokens = URLSafeSerializer(os.environ.get("SECRET_KEY") or secrets.token_hex(), salt="socket")
 users = {name: generate_password_hash(password) for name, password in (("ada", "engine"), ("lin", "kernel"))}
 generations = dict.fromkeys(users, 0)  # how often all tokens of a user were made worthless
 
@@ -34,7 +34,7 @@ def login() -> tuple[Response, int]:
     name, password = request.form.get("name", ""), request.form.get("password", "")
     if name not in users or not check_password_hash(users[name], password):
         return jsonify(error="wrong name or password"), 403
-    return jsonify(token=tokens.dumps({"name": name, "generation": generations[name]})), 200
+    return jsonify(token=tokens.dumps({"name": name, "generation": generations[name], "until": time.time() + LIFETIME})), 200
 
 
 @io.use
@@ -42,12 +42,11 @@ def authenticate(socket: Socket) -> None:
     """Run before a client is connected. What is raised is what its `connect_error` says."""
     token = str(socket.handshake.auth.get("token") or "")
     try:
-        holder, issued = tokens.loads(token, return_timestamp=True)
+        socket.data.update(tokens.loads(token))
     except BadSignature:
         raise ConnectRefused("that is no token of ours" if token else "please log in") from None
-    socket.data.update(holder, until=issued.timestamp() + LIFETIME)
     check(socket)
-    socket.join(f"user:{holder['name']}")  # all tabs and devices of the user
+    socket.join(f"user:{socket.data['name']}")  # all tabs and devices of the user
 
 
 def check(socket: Socket) -> None:
@@ -77,7 +76,7 @@ def connected(socket: Socket) -> None:
 @io.event
 def renew(socket: Socket) -> tuple[str, float]:
     socket.data["until"] = time.time() + LIFETIME
-    return tokens.dumps({"name": socket.data["name"], "generation": socket.data["generation"]}), LIFETIME
+    return tokens.dumps(socket.data), LIFETIME
 
 
 @io.event

@@ -43,7 +43,7 @@ def test_a_file_arrives_whole_whatever_breaks(tmp_path: Path) -> None:
 
 def test_a_token_lets_in_until_it_is_no_good_any_more(tmp_path: Path) -> None:
     with running("tokens", "python", tmp_path / "log", SECRET_KEY="a secret") as tokens:
-        tokens.environ["TOKEN_SECONDS"] = "2"  # when it is started again
+        tokens.environ["TOKEN_SECONDS"] = "1"  # when it is started again
         drive(tokens, STORIES / "tokens.cjs")
 
 

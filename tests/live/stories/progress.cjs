@@ -2,12 +2,12 @@
 "use strict";
 
 const assert = require("node:assert");
-const { PHONE, ask, open, picture, run, seen, watch } = require("./browser.cjs");
+const { DESK, PHONE, REFUSED, ask, open, picture, run, seen, watch } = require("./browser.cjs");
 
 const done = (page) => page.$eval("#jobs li[data-state=running] progress", (bar) => bar.value);
 
 run(async (browser) => {
-  const desk = await open(browser, "desk");
+  const desk = await open(browser, "desk", DESK, REFUSED);
   await seen(desk, "#state", "websocket");
   await seen(desk, "#empty", "No jobs yet");
   await desk.click("text=json");
@@ -23,9 +23,9 @@ run(async (browser) => {
   assert.deepEqual(await desk.locator("#jobs h2").allTextContents(), ["everything", "json"]);
 
   // Another tab of the same visitor shows the same; another visitor, on a phone, has jobs of their own.
-  const tab = watch(await desk.context().newPage(), "tab");
+  const tab = watch(await desk.context().newPage(), "tab", REFUSED);
   await tab.goto(desk.url());
-  const phone = await open(browser, "phone", PHONE);
+  const phone = await open(browser, "phone", PHONE, REFUSED);
   await tab.click("text=email");
   await seen(desk, "#jobs li[data-state=waiting]", "email");
   await phone.click("text=unittest");
