@@ -28,6 +28,8 @@ const REFUSED = /ERR_CONNECTION|400 \(Bad Request\)/;
 
 function watch(page, name, expected = AWAY) {
   page.setDefaultTimeout(10_000);
+  // Seconds between attempts are for people. A page that is left in this moment needs none.
+  page.on("domcontentloaded", () => page.evaluate("socket.io.reconnectionDelay(100).reconnectionDelayMax(300)").catch(() => {}));
   page.on("pageerror", (error) => errors.push(`${name}: ${error}`));
   page.on("console", (message) => {
     if (message.type() === "error" && !expected.test(message.text())) errors.push(`${name}: ${message.text()}`);
@@ -39,7 +41,6 @@ async function open(browser, name, options = DESK, expected = undefined) {
   const context = await browser.newContext({ locale: "en-GB", reducedMotion: "reduce", ...options });
   const page = watch(await context.newPage(), name, expected);
   await page.goto(url);
-  await page.evaluate("socket.io.reconnectionDelay(100).reconnectionDelayMax(300)"); // seconds are for people
   return page;
 }
 
