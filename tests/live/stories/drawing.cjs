@@ -2,7 +2,7 @@
 "use strict";
 
 const assert = require("node:assert");
-const { PHONE, ask, open, picture, run, seen } = require("./browser.cjs");
+const { PHONE, ask, folder, open, picture, run, seen } = require("./browser.cjs");
 
 // Draw through points of the board, given from 0 to 1.
 async function draw(page, points) {
@@ -15,8 +15,9 @@ async function draw(page, points) {
 }
 
 const curve = (count, f) => Array.from({ length: count + 1 }, (_, n) => f(n / count));
-const circle = (x, y, size) => curve(60, (t) => [x + 0.75 * size * Math.cos(6.4 * t), y + size * Math.sin(6.4 * t)]);
-const waves = (y, phase) => curve(80, (t) => [0.06 + 0.88 * t, y + 0.02 * Math.sin(30 * t + phase)]);
+const smooth = folder ? 80 : 9; // steps of a curve: a picture wants to be smooth
+const circle = (x, y, size) => curve(smooth, (t) => [x + 0.75 * size * Math.cos(6.4 * t), y + size * Math.sin(6.4 * t)]);
+const waves = (y, phase) => curve(smooth, (t) => [0.06 + 0.88 * t, y + 0.02 * Math.sin(30 * t + phase)]);
 // Is there a colour at this point of the page's board?
 const isPainted = (page, [x, y]) =>
   page.evaluate(([x, y]) => document.querySelector("canvas").getContext("2d").getImageData(x * 1600, y * 1200, 1, 1).data[3] > 0, [x, y]);
