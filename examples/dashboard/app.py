@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, Response, request
+
 from sync_sio_flask import SocketIO, emit
 
 app = Flask(__name__)

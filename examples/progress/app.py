@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Queue
 
 from flask import Flask, Response, session
+
 from sync_sio_flask import ConnectionRefusedError, SocketIO, emit, join_room
 
 app = Flask(__name__)
