@@ -82,7 +82,12 @@ class _Guarded:
 
     def __get__(self, instance: object, owner: type | None = None) -> _Guarded:
         """Bind a method of a class of handlers."""
-        return self if instance is None else _Guarded(self._fn.__get__(instance, owner), self._guard)
+        if instance is None:
+            return self
+        bound = _Guarded(self._fn.__get__(instance, owner), self._guard)
+        for name, value in self.__dict__.items():
+            bound.__dict__.setdefault(name, value)      # what other decorators, such as `event`, have noted on this one
+        return bound
 
 
 login_required = Guard(lambda user: user.is_authenticated, "login_required", "log in first")

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.test import Client, TestCase, TransactionTestCase, override_settings
 
-from sync_sio import ConnectRefused, RequestRefused
+from sync_sio import ConnectRefused, RequestRefused, event
 from sync_sio.testing import TestClient
 from sync_sio_django import Socket, io, login_required, on_commit, permission_required, user_passes_test
 from sync_sio_django.testing import SocketTestMixin
@@ -274,6 +274,19 @@ class GuardTests(SocketTestMixin, TestCase):
         assert client.call("delete", 5) == "Deleters 5"
         assert nobody.call("delete", 5)["error"]["code"] == "permission_denied"
         assert nobody.received == []
+
+    def test_guards_go_with_other_decorators_and_with_each_other(self) -> None:
+        class Handlers:
+            @event("say something")
+            @login_required
+            @user_passes_test(lambda user: user.get_username() == "alice", "only alice")
+            def say(self, socket: Socket, text: str, *, ack: Any) -> None:
+                ack(text)
+
+        io.of("/several").register(Handlers())
+        assert self.connect(a_user("alice"), "/several").call("say something", "hello") == "hello"
+        assert self.connect(a_user("bob"), "/several").call("say something", "x")["error"]["message"] == "only alice"
+        assert self.connect(namespace="/several").call("say something", "x")["error"]["code"] == "login_required"
 
     def test_a_test_of_ones_own(self) -> None:
         may = user_passes_test(lambda user: user.get_username().startswith("a"), "only names with an a")

@@ -109,6 +109,9 @@ def test_a_hundred_events_of_a_hundred_clients_leave_no_connection(site: Site) -
 def test_connections_that_are_kept_are_as_many_as_handlers_run_at_once(kind: str, empty: Path, tmp_path: Path) -> None:
     with serving(kind, tmp_path, empty, options={"max_handlers": 6}, PROJECT_CONN_MAX_AGE="600") as site:
         clients = [site.connect() for _ in range(100)]
+        clients[0].emit("work")
+        assert clients[0].receive() == ["worked", 0]
+        wait_for(lambda: site.page("/stats")["databases"] == 0, say=lambda: "what was spawned keeps a connection")
         for client in clients:
             client.emit("hold", 0.02, ack=0)
         peak = max(client.wait_for_ack(0)[0] for client in clients)

@@ -74,6 +74,12 @@ def hold(socket: Socket, seconds: float) -> int:
 
 
 @io.event
+def work(socket: Socket) -> None:
+    """Ask the database in the background."""
+    io.spawn(lambda: socket.emit("worked", Note.objects.count()))
+
+
+@io.event
 def remember(socket: Socket, key: str, value: str) -> None:
     socket.session[key] = value
 
