@@ -167,10 +167,11 @@ def _shows(site: Site, text: str) -> Callable[[], bool]:
 
 def main(what: str) -> None:
     if what == "load":
-        for rate in (200, 500, 1000):
-            found = load(rate)
+        for rate, age in ((200, 0), (500, 0), (1000, 0), (1000, 600)):
+            found = load(rate, PROJECT_CONN_MAX_AGE=str(age))
             print(
-                f"{found['clients']} clients, {found['answered'] / 15:.0f} of {rate} events/s: pages p50 {found['p50'] * 1000:.1f} ms, "
+                f"{found['clients']} clients, CONN_MAX_AGE {age}, {found['answered'] / 15:.0f} of {rate} events/s: "
+                f"pages p50 {found['p50'] * 1000:.1f} ms, "
                 f"p99 {found['p99'] * 1000:.1f} ms, longest {found['longest'] * 1000:.1f} ms of {found['pages']}; "
                 f"databases at most {found['peak']}, afterwards {found['databases']}; threads {found['threads']}"
             )
