@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -235,25 +236,37 @@ def _python_version(program: Path) -> tuple[int, int] | None:
 
 
 def matrix() -> int:
-    """Run the unit tests on every other Python, each in a venv of its own under .cache; return how many of them failed."""
-    # Schedules explore our code and not the interpreter: the first Python has had its hundred of each, a few will do here.
-    os.environ.setdefault("SYNC_SIO_SEEDS", "20")
-    failed = []
+    """Run the unit tests on every other Python, each in a venv of its own under .cache; return how many of them failed.
+
+    As many at a time as there are processors; what one says is shown when it is done.
+    """
     others = other_pythons()
-    for version, program in others.items():
+    ready = {}
+    for version, program in others.items():     # one after the other, as each installs from this folder
         name = ".".join(map(str, version))
         place = CACHE / "venvs" / name
         python = place / "bin" / "python"
-        _say(f"unit tests on Python {name}")
-        steps = (
-            [] if python.exists() else [[str(program), "-m", "venv", str(place)]],
-            [[str(python), "-m", "pip", "install", "-q", "-e", ".[test]"]],
-            [[str(python), "-m", "pytest", "-q", "-m", "not live and not stress"]],
-        )
-        if any(_run(command, cwd=ROOT) != 0 for step in steps for command in step):
-            failed.append(name)
+        made = python.exists() or _run([str(program), "-m", "venv", str(place)]) == 0
+        if made and _run([str(python), "-m", "pip", "install", "-q", "-e", ".[test]"], cwd=ROOT) == 0:
+            ready[name] = python
+    failed = [name for version in others if (name := ".".join(map(str, version))) not in ready]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, done in pool.map(lambda item: (item[0], _unit_tests(item[1])), ready.items()):
+            _say(f"unit tests on Python {name}")
+            print(done.stdout, flush=True)
+            if done.returncode != 0:
+                failed.append(name)
     _say(f"Pythons beside {sys.version_info[0]}.{sys.version_info[1]}: {len(others)} tried, failed: {', '.join(failed) or 'none'}")
     return len(failed)
+
+
+def _unit_tests(python: Path) -> subprocess.CompletedProcess[str]:
+    # Schedules explore our code and not the interpreter: the first Python has had its hundred of each, a few will do here.
+    environ = {"SYNC_SIO_SEEDS": "20", **os.environ}
+    command = [str(python), "-m", "pytest", "-q", "-m", "not live and not stress", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 # --- the command
