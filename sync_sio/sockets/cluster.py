@@ -19,8 +19,10 @@ from ..adapters.base import (
     Fetch,
     Fetched,
     JoinRooms,
+    Kept,
     LeaveRooms,
     Message,
+    RecoveryStore,
     ServerAnswer,
     ServerEvent,
 )
@@ -48,6 +50,12 @@ class Cluster:
         self._site = site
         self._find = find
         self._inquiries: dict[str, Inquiry] = {}
+
+    @property
+    def store(self) -> RecoveryStore | None:
+        """The adapter, if it keeps sessions and what was sent for all servers."""
+        adapter: Any = self.adapter
+        return adapter if hasattr(adapter, "publish_kept") else None
 
     def start(self, namespaces: list[str]) -> None:
         self.adapter.start(self, self._site.driver)
@@ -117,7 +125,9 @@ class Cluster:
             self._site.logger.error("another server asks for what cannot be done in %s: %s", namespace, error)
 
     def _do(self, home: Namespace, server: str, message: Message) -> None:
-        if isinstance(message, Broadcast):
+        if isinstance(message, Kept):
+            home.deliver_kept(message)
+        elif isinstance(message, Broadcast):
             self._broadcast(home, server, message)
         elif isinstance(message, JoinRooms):
             reaching.join_all(home, message.target, message.rooms, _HERE)
