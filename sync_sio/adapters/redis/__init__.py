@@ -1,0 +1,1 @@
+"""Servers of a cluster on Redis, together with those of Node.js. Needs redis-py: `pip install "sync-sio[redis]"`."""
