@@ -291,8 +291,8 @@ class RecoveryStore(Protocol):
         """Send to all servers, this one included: it comes back as `Kept`. Otherwise as `publish`."""
         ...
 
-    def position(self) -> str:
-        """Return the place up to which everything was handed to the listener; `""`: not known."""
+    def position(self, namespace: str) -> str:
+        """Return the place up to which everything for a namespace was handed to the listener; `""`: not known."""
         ...
 
     def number(self, offset: str) -> int:

@@ -69,7 +69,7 @@ class SharedRecovery(Recovery):
 
     @property
     def latest(self) -> str:
-        position = self.store.position()
+        position = self.store.position(self._namespace)
         if self.store.number(self._latest) >= self.store.number(position):
             position = self._latest
         return position or NOWHERE
