@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from ..drivers.base import Driver
+from ..types import JsonDefault
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +195,29 @@ class AdapterListener(Protocol):
         """
         ...
 
+    def reached(self, request: str, others: int, names: Collection[str]) -> None:
+        """So many other servers have got a request: where `others` could not say so before it was published.
+
+        Args:
+            names: what some of them are called, as far as it is known; maybe of some that are gone, too.
+        """
+        ...
+
     def server_left(self, server: str) -> None:
-        """A server that `others` named has gone: nobody waits for it any longer."""
+        """A server that `others` or `reached` named has gone: nobody waits for it any longer."""
+        ...
+
+    @property
+    def json_default(self) -> JsonDefault | None:
+        """What the user's `json_default` is: asked for values that have no form."""
         ...
 
 
 class Adapter(Protocol):
     """Carries messages between the servers of a cluster. One object per server, for all its namespaces. Any thread.
 
-    Nothing (thread, descriptor) exists before `start`.
+    Nothing (thread, descriptor) exists before `start`. It may have an attribute `requests_timeout`: seconds in which other servers
+    must answer where nothing else is said; 5 without it.
     """
 
     def start(self, listener: AdapterListener, driver: Driver) -> None:
@@ -239,10 +254,10 @@ class Adapter(Protocol):
         """Send to one server. As `publish` otherwise."""
         ...
 
-    def others(self, namespace: str) -> Collection[str] | int:
+    def others(self, namespace: str) -> Collection[str] | int | None:
         """Return the ids of the other servers that will answer, or how many there are where the wire does not tell who.
 
-        From what is known here: never waits for the network.
+        From what is known here: never waits for the network. None: that is known when they have been asked, see `reached`.
         """
         ...
 

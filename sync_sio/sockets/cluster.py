@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b16encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from os import urandom
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from ..adapters.base import (
 )
 from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
+from ..types import JsonDefault
 from . import reaching
 from .broadcast import Flags
 from .inquiry import Inquiry, Told, wait_for, waiter_for
@@ -56,6 +57,12 @@ class Cluster:
         """The adapter, if it keeps sessions and what was sent for all servers."""
         adapter: Any = self.adapter
         return adapter if hasattr(adapter, "publish_kept") else None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which other servers must answer where nothing else was said."""
+        seconds: float = getattr(self.adapter, "requests_timeout", reaching.SERVERS_TIMEOUT)
+        return seconds
 
     def start(self, namespaces: list[str]) -> None:
         self.adapter.start(self, self._site.driver)
@@ -140,6 +147,17 @@ class Cluster:
             self._answer(home.name, server, Fetched(message.request, clients))
         else:
             self._receive(home, server, message)
+
+    def reached(self, request: str, others: int, names: Collection[str]) -> None:
+        """The adapter tells how many servers were asked."""
+        inquiry = self._inquiries.get(request)
+        if inquiry is not None:
+            inquiry.reached(others, names)
+
+    @property
+    def json_default(self) -> JsonDefault | None:
+        default: JsonDefault | None = getattr(self._site.parser, "default", None)
+        return default
 
     def server_left(self, server: str) -> None:
         """Nobody waits for it any longer."""

@@ -268,14 +268,14 @@ class Namespace(Registrations, Broadcaster):
         """Send an event to the other servers' `on(event)` listeners of this namespace. Never blocks.
 
         Args:
-            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s. Alone it is
+            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s (the adapter may say). Alone it is
                 called at once, with none.
 
         Raises:
             TypeError: something in `args` cannot be sent.
             ValueError: `connect`, `connection` or `new_namespace`.
         """
-        emit_to_servers(self, event, args, None if ack is None else check_function(ack, "ack"), SERVERS_TIMEOUT)
+        emit_to_servers(self, event, args, None if ack is None else check_function(ack, "ack"))
 
     def server_side_call(self, event: EventName, *args: Any, timeout: float = SERVERS_TIMEOUT) -> list[Any]:
         """The same, and block for the answers: what the listeners return, or give to their `ack`. Alone: none, at once.

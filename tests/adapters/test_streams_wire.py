@@ -112,7 +112,7 @@ def test_messages_of_pub_sub_are_read_and_written_as_captured(raw: bytes, said: 
 def test_clients_of_node_servers_are_described_as_captured() -> None:
     (raw,) = [raw for _, text in CAPTURED["published"] if msgspec.msgpack.decode(raw := bytes.fromhex(text))["type"] == 8]
     found = wire.from_envelope(raw)
-    assert found is not None and isinstance(found[2], Fetched)
+    assert isinstance(found[2], Fetched)
     (client,) = found[2].clients
     assert client.rooms == (client.id,) and client.data == {"who": "b", "bin": b"\1\2"}
     assert client.handshake["query"] == {"EIO": "4", "transport": "websocket"}
@@ -131,8 +131,8 @@ def test_what_is_for_nobody_or_has_no_form_is_not_written() -> None:
     nobody = Target(frozenset())
     for message in (Broadcast(["x"], nobody), JoinRooms(nobody, ("r",)), LeaveRooms(nobody, ("r",)), DisconnectClients(nobody, False)):
         assert wire.body_of(message) is None
-    assert wire.body_of(ClientGone("r")) is None
-    with pytest.raises(TypeError, match=r"data\[1\]\[\"when\"\]: object"):
+    assert wire.body_of(ClientGone("r")) == (wire.CLIENT_GONE, {"requestId": "r"})
+    with pytest.raises(TypeError, match=r"\[1\]\[\"when\"\]: object"):
         wire.body_of(Broadcast(["x", {"when": object()}], Target()))
 
 
@@ -149,7 +149,8 @@ def test_what_cannot_be_read_raises_value_error(data: str) -> None:
 def test_other_entries_are_none_of_ours() -> None:
     assert wire.from_entry({b"hello": b"world"}) is None
     assert wire.from_entry(fields("2", "{}")) is None
-    assert wire.from_envelope(msgspec.msgpack.encode({"uid": UID, "nsp": "/", "type": 1, "data": {}})) is None
+    assert wire.from_envelope(msgspec.msgpack.encode({"uid": UID, "nsp": "/", "type": 77, "data": {}}))[2] is None
+    assert wire.from_envelope(msgspec.msgpack.encode({"uid": UID, "nsp": "/", "type": 1}))[2] == wire.HELLO
 
 
 def test_ids_are_compared_as_numbers() -> None:
@@ -172,6 +173,6 @@ def test_clients_of_others_are_described() -> None:
     said = {"id": "a", "handshake": {"url": "/"}, "rooms": ["a", 5], "data": {"b": b"\1"}}
     raw = msgspec.msgpack.encode({"uid": UID, "nsp": "/", "type": 8, "data": {"requestId": "r", "sockets": [said]}})
     found = wire.from_envelope(raw)
-    assert found is not None and isinstance(found[2], Fetched)
+    assert isinstance(found[2], Fetched)
     (client,) = found[2].clients
     assert client.rooms == ("a", "5") and client.data == {"b": b"\1"}

@@ -1,1 +1,5 @@
 """Servers of a cluster on Redis, together with those of Node.js. Needs redis-py: `pip install "sync-sio[redis]"`."""
+
+from .pubsub import RedisAdapter
+
+__all__ = ["RedisAdapter"]

@@ -10,17 +10,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
-from ...errors import ProtocolError
-from ...parsers.flatten import Flattener
 from ...protocol import json
-from ...protocol.json.writer import CannotSend
+from ...types import JsonDefault
 from ..base import (
     Answer,
     Broadcast,
     ClientAnswer,
     ClientCount,
+    ClientGone,
     ClientRecord,
     DisconnectClients,
     Fetch,
@@ -33,11 +30,16 @@ from ..base import (
     SessionRecord,
     Target,
 )
+from . import wire
 
 EMITTER: Final = "emitter"
 """The uid of what no server has sent."""
 BROADCAST, JOIN, LEAVE, DISCONNECT = "3", "4", "5", "6"
 
+HELLO, HELLO_TOO, BYE = 1, 2, 13
+"""Servers of ours tell their names: those of Node.js ignore these types here, with which others of their adapters do the same."""
+CLIENT_GONE: Final = 52
+"""Ours alone."""
 _FETCH, _FETCHED, _SERVER_EVENT, _SERVER_ANSWER, _CLIENT_COUNT, _CLIENT_ANSWER = 7, 8, 9, 10, 11, 12
 _EVENT: Final = 2
 
@@ -48,44 +50,42 @@ Body = tuple[int, dict[str, Any]]
 # -- to the wire --------------------------------------------------------------------------------------------------------------
 
 
-def body_of(message: Message | Answer) -> Body | None:
+def body_of(message: Message | Answer, default: JsonDefault | None = None) -> Body | None:
     """Return a message as the npm packages know it, its values plain; None: they have no form for it, or it is for nobody.
 
     Raises:
         TypeError: a value in it cannot be sent.
     """
+    body = _body(message)
+    if body is None or (is_durable(message) and wire.reaches_nobody(message.target)):  # type: ignore[union-attr]  # all those have one
+        return None
+    return body[0], wire.plain(body[1], default)
+
+
+def _body(message: Message | Answer) -> Body | None:
     if isinstance(message, Broadcast):
-        flags: dict[str, Any] = {}
-        if message.volatile:
-            flags["volatile"] = True
-        if not message.compress:
-            flags["compress"] = False
-        data: dict[str, Any] = {"packet": {"type": _EVENT, "data": _plain(message.data)}, "opts": _opts(message.target, flags)}
+        data: dict[str, Any] = {"packet": {"type": _EVENT, "data": message.data}, "opts": wire.broadcast_options(message)}
         if message.request is not None:
-            if message.timeout is not None:
-                flags["timeout"] = round(message.timeout * 1000)
             data["requestId"] = message.request
-        return _unless_nobody(message.target, (3, data))
+        return 3, data
     if isinstance(message, JoinRooms | LeaveRooms):
-        kind = 4 if isinstance(message, JoinRooms) else 5
-        return _unless_nobody(message.target, (kind, {"opts": _opts(message.target), "rooms": list(message.rooms)}))
+        return 4 if isinstance(message, JoinRooms) else 5, {"opts": _opts(message.target), "rooms": list(message.rooms)}
     if isinstance(message, DisconnectClients):
-        return _unless_nobody(message.target, (6, {"opts": _opts(message.target), "close": message.close}))
+        return 6, {"opts": _opts(message.target), "close": message.close}
     if isinstance(message, Fetch):
         return _FETCH, {"opts": _opts(message.target), "requestId": message.request}
     if isinstance(message, ServerEvent):
-        event: dict[str, Any] = {"packet": _plain(message.data)}
-        if message.request is not None:
-            event["requestId"] = message.request
-        return _SERVER_EVENT, event
+        return _SERVER_EVENT, {"packet": message.data} | ({} if message.request is None else {"requestId": message.request})
     if isinstance(message, ClientCount):
         return _CLIENT_COUNT, {"requestId": message.request, "clientCount": message.count}
     if isinstance(message, ClientAnswer):
-        return _CLIENT_ANSWER, {"requestId": message.request, "packet": _plain(message.value)}
+        return _CLIENT_ANSWER, {"requestId": message.request, "packet": message.value}
     if isinstance(message, ServerAnswer):
-        return _SERVER_ANSWER, {"requestId": message.request, "packet": _plain(message.value)}
+        return _SERVER_ANSWER, {"requestId": message.request, "packet": message.value}
     if isinstance(message, Fetched):
         return _FETCHED, {"requestId": message.request, "sockets": [_socket(client) for client in message.clients]}
+    if isinstance(message, ClientGone):
+        return CLIENT_GONE, {"requestId": message.request}
     return None
 
 
@@ -108,17 +108,17 @@ def envelope(uid: str, namespace: str, body: Body, after: str = "") -> bytes:
     message: dict[str, Any] = {"uid": uid, "nsp": namespace, "type": kind, "data": data}
     if after:
         message["after"] = after
-    return _pack(message)
+    return wire.pack(message, None)
 
 
-def session(record: SessionRecord) -> str:
+def session(record: SessionRecord, default: JsonDefault | None = None) -> str:
     """Return what is kept of a client that has left. Raises TypeError for data that has no form."""
-    said: dict[str, Any] = {"sid": record.sid, "pid": record.pid, "rooms": list(record.rooms), "data": _plain(record.data)}
+    said: dict[str, Any] = {"sid": record.sid, "pid": record.pid, "rooms": list(record.rooms), "data": record.data}
     if record.came:
         said["came"] = record.came
     if record.sure >= 0:
         said["sure"] = place(record.sure)
-    return b64encode(_pack(said)).decode()
+    return b64encode(wire.pack(said, default)).decode()
 
 
 # -- from the wire ------------------------------------------------------------------------------------------------------------
@@ -137,23 +137,27 @@ def from_entry(fields: Mapping[bytes, bytes]) -> tuple[str, str, Message] | None
     return None if message is None or isinstance(message, Answer) else (uid.decode(), namespace.decode(), message)
 
 
-def from_envelope(data: bytes) -> tuple[str, str, Message | Answer, str] | None:
-    """Return (uid, namespace, message, after) of what Pub/Sub has brought; None, ValueError: as `from_entry`."""
-    said = _unpack(data)
-    if not isinstance(said, dict) or not isinstance(said.get("data"), dict):
-        return None
-    message = _message(said.get("type"), said["data"])
-    after = said.get("after")
-    if message is None:
-        return None
+def from_envelope(data: bytes) -> tuple[str, str, Message | Answer | int | None, str]:
+    """Return (uid, namespace, message, after) of what Pub/Sub has brought. Of what is no message for the listener: its type, or None.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    said = wire.read(data)
+    if not isinstance(said, dict):
+        raise ValueError("a message that is no map")
+    kind, body, after = said.get("type"), said.get("data"), said.get("after")
+    message: Message | Answer | int | None = _message(kind, body) if isinstance(body, dict) else None
+    if message is None and kind in (HELLO, HELLO_TOO, BYE):
+        message = int(kind)
     return str(said.get("uid")), str(said.get("nsp")), message, after if isinstance(after, str) else ""
 
 
 def from_session(text: bytes) -> SessionRecord:
     """Return a client that has left. Raises ValueError for what is none."""
-    said = _unpack(b64decode(text))
+    said = wire.read(b64decode(text))
     try:
-        rooms = tuple(str(room) for room in said["rooms"])
+        rooms = wire.strings(said["rooms"])
         data = said.get("data")
         came, sure = str(said.get("came", "")), number(str(said.get("sure", "")))
         return SessionRecord(str(said["sid"]), str(said["pid"]), rooms, data if isinstance(data, dict) else {}, came, sure)
@@ -164,24 +168,15 @@ def from_session(text: bytes) -> SessionRecord:
 def _message(kind: object, data: dict[str, Any]) -> Message | Answer | None:
     try:
         if kind == 3:
-            flags = data["opts"].get("flags") or {}
-            timeout = flags.get("timeout")
-            return Broadcast(
-                list(data["packet"]["data"]),
-                _target(data["opts"]),
-                bool(flags.get("volatile")),
-                flags.get("compress") is not False,
-                data.get("requestId"),
-                None if timeout is None else timeout / 1000,
-            )
+            return wire.broadcast_of(data.get("packet"), data.get("opts"), data.get("requestId"))
         if kind == 4:
-            return JoinRooms(_target(data["opts"]), _names(data["rooms"]))
+            return JoinRooms(wire.target_of(data.get("opts")), wire.strings(data["rooms"]))
         if kind == 5:
-            return LeaveRooms(_target(data["opts"]), _names(data["rooms"]))
+            return LeaveRooms(wire.target_of(data.get("opts")), wire.strings(data["rooms"]))
         if kind == 6:
-            return DisconnectClients(_target(data["opts"]), bool(data.get("close")))
+            return DisconnectClients(wire.target_of(data.get("opts")), bool(data.get("close")))
         if kind == _FETCH:
-            return Fetch(_target(data["opts"]), data["requestId"])
+            return Fetch(wire.target_of(data.get("opts")), data["requestId"])
         if kind == _FETCHED:
             return Fetched(data["requestId"], tuple(_record(socket) for socket in data["sockets"]))
         if kind == _SERVER_EVENT:
@@ -192,6 +187,8 @@ def _message(kind: object, data: dict[str, Any]) -> Message | Answer | None:
             return ClientCount(data["requestId"], int(data["clientCount"]))
         if kind == _CLIENT_ANSWER:
             return ClientAnswer(data["requestId"], data.get("packet"))
+        if kind == CLIENT_GONE:
+            return ClientGone(data["requestId"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a message of type {kind} that cannot be read: {error!r}") from error
     return None
@@ -234,41 +231,14 @@ def _hash(text: str) -> int:
 # -- values -------------------------------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
-    flattener = Flattener(None)
-    try:
-        return flattener.flat(value)
-    except RecursionError as error:
-        raise TypeError(f"{flattener.where('data', 0, 4)}…: nested too deeply, or it contains itself") from error
-    except CannotSend as error:
-        raise TypeError(f"{flattener.where('data', 0)}: {error}") from error
-
-
-def _pack(plain: Any) -> bytes:
-    try:
-        return msgspec.msgpack.encode(plain)
-    except UnicodeEncodeError:              # lone surrogates
-        return msgspec.msgpack.encode(Flattener(None, mends_text=True).flat(plain))
-
-
-def _unpack(data: bytes) -> Any:
-    try:
-        return _decoder.decode(data)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"invalid msgpack: {error}") from error
-
-
 def _text(plain: dict[str, Any]) -> str:
     if has_binary(plain):
-        return b64encode(_pack(plain)).decode()
+        return b64encode(wire.pack(plain, None)).decode()
     return json.encode(plain)[0].decode()
 
 
 def _value(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.decode(data) if data.startswith(b"{") else _unpack(b64decode(data))
-    except ProtocolError as error:
-        raise ValueError(str(error)) from error
+    value = wire.read(data if data.startswith(b"{") else b64decode(data))
     if not isinstance(value, dict):
         raise ValueError("an entry whose data is no map")
     return value
@@ -287,36 +257,14 @@ def has_binary(plain: Any) -> bool:
     return False
 
 
-def _extension(code: int, data: memoryview) -> Any:
-    return bytes(data)
-
-
-_decoder: Final = msgspec.msgpack.Decoder(ext_hook=_extension)
-
-
-def _opts(target: Target, flags: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"rooms": sorted(target.rooms or ()), "except": sorted(target.excepts), "flags": {} if flags is None else flags}
-
-
-def _unless_nobody(target: Target, body: Body) -> Body | None:
-    # no rooms means everybody to the others
-    return None if target.rooms is not None and not target.rooms else body
-
-
-def _target(opts: dict[str, Any]) -> Target:
-    rooms = _names(opts.get("rooms") or ())
-    return Target(frozenset(rooms) if rooms else None, frozenset(_names(opts.get("except") or ())))
-
-
-def _names(rooms: Any) -> tuple[str, ...]:
-    # JavaScript's rooms may be numbers
-    return tuple(room if isinstance(room, str) else str(room) for room in ([rooms] if isinstance(rooms, str) else rooms))
+def _opts(target: Target) -> dict[str, Any]:
+    return {**wire.options(target), "flags": {}}
 
 
 def _socket(client: ClientRecord) -> dict[str, Any]:
-    return {"id": client.id, "handshake": _plain(client.handshake), "rooms": list(client.rooms), "data": _plain(client.data)}
+    return {"id": client.id, "handshake": client.handshake, "rooms": list(client.rooms), "data": client.data}
 
 
 def _record(said: dict[str, Any]) -> ClientRecord:
     data = said.get("data")
-    return ClientRecord(str(said["id"]), said["handshake"], _names(said["rooms"]), data if isinstance(data, dict) else {})
+    return ClientRecord(str(said["id"]), said["handshake"], wire.strings(said["rooms"]), data if isinstance(data, dict) else {})
