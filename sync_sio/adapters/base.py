@@ -107,7 +107,7 @@ class Kept:
     early: int = 0
 
 
-Message = Broadcast | JoinRooms | LeaveRooms | DisconnectClients | Fetch | ServerEvent | Kept
+Message = Broadcast | JoinRooms | LeaveRooms | DisconnectClients | Fetch | ServerEvent
 
 
 # -- what is said to who has asked --------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class AdapterStatus(NamedTuple):
 class AdapterListener(Protocol):
     """What an adapter calls, from a thread of its own, with no lock held. It never blocks on a client and does not raise."""
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Something came from another server: messages of one server in the order in which it has published them.
 
         Args:

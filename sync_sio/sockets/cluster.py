@@ -115,7 +115,7 @@ class Cluster:
 
     # -- from the others (AdapterListener) ---------------------------------------------------------------------------------
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Do what another server asks, or take its answer."""
         if isinstance(message, ClientCount | ClientAnswer | ClientGone | Fetched | ServerAnswer):
             inquiry = self._inquiries.get(message.request)
@@ -131,7 +131,7 @@ class Cluster:
         except (TypeError, ValueError) as error:        # rooms that are none, values that have no form here
             self._site.logger.error("another server asks for what cannot be done in %s: %s", namespace, error)
 
-    def _do(self, home: Namespace, server: str, message: Message) -> None:
+    def _do(self, home: Namespace, server: str, message: Message | Kept) -> None:
         if isinstance(message, Kept):
             home.deliver_kept(message)
         elif isinstance(message, Broadcast):
@@ -185,7 +185,7 @@ class Cluster:
         else:
             receive(home, message.data, lambda value: self._answer(home.name, server, ServerAnswer(request, value)))
 
-    def _answer_for_nobody(self, namespace: str, server: str, message: Message) -> None:
+    def _answer_for_nobody(self, namespace: str, server: str, message: Message | Kept) -> None:
         # a server that knows no such namespace holds nobody up
         if isinstance(message, Broadcast) and message.request is not None:
             self._answer(namespace, server, ClientCount(message.request, 0))

@@ -91,6 +91,8 @@ class SharedRecovery(Recovery):
         log = self._log
         newest, first = (log.notes[-1].number if log.notes else -1), log.first
         super()._forget_old(now)
+        for key in [key for key, note in self._early.items() if now - note.at > self._lifetime]:
+            del self._early[key]
         if log.first != first:
             self._dropped = log.notes[0].number - 1 if log.notes else newest
 

@@ -23,6 +23,7 @@ from ..base import (
     Fetch,
     Fetched,
     JoinRooms,
+    Kept,
     LeaveRooms,
     Message,
     ServerAnswer,
@@ -135,6 +136,11 @@ def from_entry(fields: Mapping[bytes, bytes]) -> tuple[str, str, Message] | None
         return None
     message = _message(int(kind), _value(data))
     return None if message is None or isinstance(message, Answer) else (uid.decode(), namespace.decode(), message)
+
+
+def with_place(message: Message, place: str) -> Message | Kept:
+    """Return what an entry means to those who listen: broadcasts that clients must not miss have their place."""
+    return Kept(message, place) if isinstance(message, Broadcast) and not message.volatile else message
 
 
 def from_envelope(data: bytes) -> tuple[str, str, Message | Answer | int | None, str]:
