@@ -6,7 +6,7 @@ is kept once for all adapters, in `sockets.cluster`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -93,6 +93,20 @@ class ServerEvent:
     request: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A broadcast that a `RecoveryStore` keeps, with its place among those: it comes to whoever has published it, too.
+
+    Attributes:
+        offset: its place, which clients remember; `""`: it has none yet, and clients here get it all the same.
+        early: not 0: this server's number of a broadcast that its clients got before it had a place; they do not get it twice.
+    """
+
+    broadcast: Broadcast
+    offset: str
+    early: int = 0
+
+
 Message = Broadcast | JoinRooms | LeaveRooms | DisconnectClients | Fetch | ServerEvent
 
 
@@ -173,7 +187,7 @@ class AdapterStatus(NamedTuple):
 class AdapterListener(Protocol):
     """What an adapter calls, from a thread of its own, with no lock held. It never blocks on a client and does not raise."""
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Something came from another server: messages of one server in the order in which it has published them.
 
         Args:
@@ -248,6 +262,68 @@ class Adapter(Protocol):
         ...
 
     def status(self) -> AdapterStatus: ...
+
+
+# -- recovery across servers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A client that has left, and may come back to any server.
+
+    Attributes:
+        rooms: its own included.
+        came: the place of the newest broadcast before it came; `""`: not known.
+        sure: everything up to the place with this number has surely arrived, if it was sent to it; -1: not known.
+    """
+
+    sid: str
+    pid: str
+    rooms: tuple[str, ...]
+    data: dict[str, Any]
+    came: str = ""
+    sure: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A session that was found and is used up.
+
+    Attributes:
+        missed: what was kept in its namespace after what it has seen, for whomever, oldest first …
+        end: … up to this place, which is one of any namespace.
+    """
+
+    session: SessionRecord
+    missed: tuple[Kept, ...]
+    end: str
+
+
+class RecoveryStore(Protocol):
+    """What an adapter is besides if clients may come back to other servers than they have left. Any thread."""
+
+    def publish_kept(self, namespace: str, broadcast: Broadcast) -> None:
+        """Send to all servers, this one included: it comes back as `Kept`. Otherwise as `publish`."""
+        ...
+
+    def position(self, namespace: str) -> str:
+        """Return the place up to which everything for a namespace was handed to the listener; `""`: not known."""
+        ...
+
+    def number(self, offset: str) -> int:
+        """Return a place as a number, by which places are compared: from 0 on; -1 for what is none."""
+        ...
+
+    def save(self, namespace: str, session: SessionRecord, seconds: float) -> None:
+        """Keep a session for so long. Raises TypeError for data that has no form; never waits."""
+        ...
+
+    def restore(self, namespace: str, pid: str, offset: object, then: Callable[[Restored | None], None]) -> None:
+        """Look for a session, and call `then` once, on whichever thread; never waits.
+
+        None: there is none, or something that it may have missed is not kept any more, or it cannot be told now.
+        """
+        ...
 
 
 ALONE = AdapterStatus(connected=True, lag=0.0, nodes=1, last_error=None)

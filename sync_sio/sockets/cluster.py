@@ -19,8 +19,10 @@ from ..adapters.base import (
     Fetch,
     Fetched,
     JoinRooms,
+    Kept,
     LeaveRooms,
     Message,
+    RecoveryStore,
     ServerAnswer,
     ServerEvent,
 )
@@ -49,6 +51,12 @@ class Cluster:
         self._site = site
         self._find = find
         self._inquiries: dict[str, Inquiry] = {}
+
+    @property
+    def store(self) -> RecoveryStore | None:
+        """The adapter, if it keeps sessions and what was sent for all servers."""
+        adapter: Any = self.adapter
+        return adapter if hasattr(adapter, "publish_kept") else None
 
     @property
     def timeout(self) -> float:
@@ -107,7 +115,7 @@ class Cluster:
 
     # -- from the others (AdapterListener) ---------------------------------------------------------------------------------
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Do what another server asks, or take its answer."""
         if isinstance(message, ClientCount | ClientAnswer | ClientGone | Fetched | ServerAnswer):
             inquiry = self._inquiries.get(message.request)
@@ -123,8 +131,10 @@ class Cluster:
         except (TypeError, ValueError) as error:        # rooms that are none, values that have no form here
             self._site.logger.error("another server asks for what cannot be done in %s: %s", namespace, error)
 
-    def _do(self, home: Namespace, server: str, message: Message) -> None:
-        if isinstance(message, Broadcast):
+    def _do(self, home: Namespace, server: str, message: Message | Kept) -> None:
+        if isinstance(message, Kept):
+            home.deliver_kept(message)
+        elif isinstance(message, Broadcast):
             self._broadcast(home, server, message)
         elif isinstance(message, JoinRooms):
             reaching.join_all(home, message.target, message.rooms, _HERE)
@@ -175,7 +185,7 @@ class Cluster:
         else:
             receive(home, message.data, lambda value: self._answer(home.name, server, ServerAnswer(request, value)))
 
-    def _answer_for_nobody(self, namespace: str, server: str, message: Message) -> None:
+    def _answer_for_nobody(self, namespace: str, server: str, message: Message | Kept) -> None:
         # a server that knows no such namespace holds nobody up
         if isinstance(message, Broadcast) and message.request is not None:
             self._answer(namespace, server, ClientCount(message.request, 0))

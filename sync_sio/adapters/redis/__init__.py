@@ -1,5 +1,6 @@
 """Servers of a cluster on Redis, together with those of Node.js. Needs redis-py: `pip install "sync-sio[redis]"`."""
 
 from .pubsub import RedisAdapter
+from .streams import RedisStreamsAdapter
 
-__all__ = ["RedisAdapter"]
+__all__ = ["RedisAdapter", "RedisStreamsAdapter"]

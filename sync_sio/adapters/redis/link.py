@@ -35,8 +35,8 @@ _log = logging.getLogger("sync_sio.redis")
 
 Value = str | bytes | int | float
 Tell = Callable[[Any], object]
-Said = tuple[tuple[Value, ...], Tell | None, int]
-"""A command, who hears what came of it, and its size in bytes."""
+Said = tuple[tuple[Value, ...], Tell | None, int, "tuple[Value, ...] | None"]
+"""A command, who hears what came of it, its size in bytes, and what is sent instead when it may have arrived already."""
 
 
 class Line:
@@ -230,19 +230,20 @@ class Link:
 
     # -- to Redis ----------------------------------------------------------------------------------------------------------
 
-    def say(self, *command: Value, tell: Tell | None = None) -> None:
+    def say(self, *command: Value, tell: Tell | None = None, again: tuple[Value, ...] | None = None) -> None:
         """Send a command, in the order of the calls. Never waits: while Redis cannot be reached, what is said is kept, up to a limit.
 
         Args:
             tell: called with the reply, or with the exception, on the thread that sends; with an exception, too, when it was too much.
+            again: a command that does the same, unless this one has arrived: sent when the connection broke before the reply.
         """
         size = sum(len(part) for part in command if isinstance(part, str | bytes)) + 100
         dropped: list[Tell] = []
         with self._lock:
-            self._waiting.append((command, tell, size))
+            self._waiting.append((command, tell, size, again))
             self._waiting_bytes += size
             while self._waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > 1:
-                _, late, gone = self._waiting.popleft()
+                _, late, gone, _ = self._waiting.popleft()
                 self._waiting_bytes -= gone
                 self._dropped += 1
                 if late is not None:
@@ -290,27 +291,28 @@ class Link:
         done = 0
         try:
             if self.address.is_cluster:     # whose pipelines do not publish
-                for command, tell, _ in batch:
+                for command, tell, _, _ in batch:
                     self._replied(tell, _attempt(client, command, self.address))
                     done += 1
                 return
             pipeline = client.pipeline(transaction=False)
-            for command, _, _ in batch:
+            for command, _, _, _ in batch:
                 pipeline.execute_command(*command)
             replies = pipeline.execute(raise_on_error=False)
-            for (_, tell, _), reply in zip(batch, replies, strict=True):
+            for (_, tell, _, _), reply in zip(batch, replies, strict=True):
                 done += 1
                 self._replied(tell, reply)
         except self.address.troubles as error:
             rest = batch[done:]
-            if self._resends:
-                with self._lock:
-                    self._waiting.extendleft(reversed(rest))
-                    self._waiting_bytes += sum(size for _, _, size in rest)
-            else:
-                for _, tell, _ in rest:
-                    if tell is not None:
-                        tell(error)
+            kept: list[Said] = [
+                (again or command, tell, size, again) for command, tell, size, again in rest if self._resends or again is not None
+            ]
+            with self._lock:
+                self._waiting.extendleft(reversed(kept))
+                self._waiting_bytes += sum(size for _, _, size, _ in kept)
+            for _, tell, _, again in rest:
+                if tell is not None and not self._resends and again is None:
+                    tell(error)
             raise
 
     def _replied(self, tell: Tell | None, reply: Any) -> None:

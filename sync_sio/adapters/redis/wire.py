@@ -25,9 +25,9 @@ CLIENTS_TIMEOUT: Final = 60.0
 def pack(value: Any, default: JsonDefault | None) -> bytes:
     """Return a value as MessagePack. Raises TypeError for what has no form, naming the path to it."""
     try:
-        return msgspec.msgpack.encode(_flat(value, default, False))
+        return msgspec.msgpack.encode(plain(value, default))
     except UnicodeEncodeError:
-        return msgspec.msgpack.encode(_flat(value, default, True))
+        return msgspec.msgpack.encode(plain(value, default, True))
 
 
 def write(value: dict[str, Any], default: JsonDefault | None) -> bytes:
@@ -115,7 +115,8 @@ def room_name(said: Any) -> str:
     return said if type(said) is str else json.encode(said)[0].decode().strip('"')
 
 
-def _flat(value: Any, default: JsonDefault | None, mends_text: bool) -> Any:
+def plain(value: Any, default: JsonDefault | None, mends_text: bool = False) -> Any:
+    """Return a copy that has plain values only. Raises TypeError as `pack`."""
     flattener = Flattener(default, mends_text)
     try:
         return flattener.flat(value)
