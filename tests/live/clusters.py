@@ -128,6 +128,24 @@ class Cluster:
                 return False
         return True
 
+    def wait_until_heard(self, room: str, count: int) -> None:
+        """Wait until what is said in a room comes to so many, whoever says it."""
+        for member in self.members:
+
+            def heard(member: Member = member) -> bool:
+                self.drain()
+                member.do("emit", {"rooms": [room]}, "in room")
+                found = 0
+                for other in self.members:
+                    try:
+                        found += other.client.receive(0.1) == ["in room"]
+                    except TimeoutError:
+                        continue
+                return found == count
+
+            self.until(heard)
+        self.drain()
+
     def drain(self) -> None:
         """Throw away what the clients have heard: an event that comes after all others ends it."""
         for member in self.members:
