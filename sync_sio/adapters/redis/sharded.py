@@ -127,7 +127,7 @@ class ShardedRedisAdapter:
     def publish(self, namespace: str, message: Message) -> None:
         request = message.request if isinstance(message, Broadcast | Fetch | ServerEvent) else None
         body = None
-        if isinstance(message, ServerEvent) or not wire.reaches_nobody(message.target):  # type: ignore[union-attr]  # all others have one
+        if isinstance(message, ServerEvent) or not wire.reaches_nobody(message.target):
             body = body_of(message, self._listener.json_default)
         if body is None:
             if request is not None:
