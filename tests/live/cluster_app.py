@@ -70,7 +70,7 @@ def main() -> None:
 
     running = io.start()
     print(running.http_server.port, flush=True)
-    sys.stdin.read() if KIND != "gevent" else wait_on_a_thread()
+    sys.stdin.read() if KIND == "threads" else wait_on_a_thread()
     running.stop()
 
 

@@ -80,4 +80,5 @@ async function main() {
   process.stdin.on("end", () => process.exit(0));
 }
 
+process.on("unhandledRejection", () => {}); // of what is published while Redis is gone: nobody waits for it
 main();
