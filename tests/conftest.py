@@ -64,6 +64,12 @@ def npm_packages() -> Path:
 
 
 @pytest.fixture(scope="session")
+def npm_servers() -> Path:
+    """The folder `node_modules` with what tests/npm_servers/package.json pins: Node.js' own servers and their adapters."""
+    return need(tools.npm_servers)
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Path:
     """A Chromium that can be run headless, with tools.CHROMIUM_FLAGS."""
     return need(tools.chromium)

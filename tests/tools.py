@@ -87,6 +87,11 @@ def npm_packages(wanted: Path = ROOT / "tests" / "npm", place: Path = CACHE / "n
     return place / "node_modules"
 
 
+def npm_servers() -> Path:
+    """Return the `node_modules` with Node.js' own servers, which tests join to a cluster with ours."""
+    return npm_packages(ROOT / "tests" / "npm_servers", CACHE / "npm_servers")
+
+
 def node_environ() -> dict[str, str]:
     """Return the environment in which a Node.js script finds the npm packages by name."""
     return {**os.environ, "NODE_PATH": str(npm_packages())}
@@ -283,6 +288,7 @@ def prepare() -> int:
     tools: dict[str, Callable[[], Path]] = {
         "Node.js": node,
         "npm packages": npm_packages,
+        "npm servers": npm_servers,
         "Chromium": chromium,
         "Redis": redis_server,
         "OpenSSL": openssl,

@@ -6,11 +6,12 @@ is kept once for all adapters, in `sockets.cluster`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..drivers.base import Driver
+from ..types import JsonDefault
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,20 @@ class ServerEvent:
 
     data: list[Any]
     request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A broadcast that a `RecoveryStore` keeps, with its place among those: it comes to whoever has published it, too.
+
+    Attributes:
+        offset: its place, which clients remember; `""`: it has none yet, and clients here get it all the same.
+        early: not 0: this server's number of a broadcast that its clients got before it had a place; they do not get it twice.
+    """
+
+    broadcast: Broadcast
+    offset: str
+    early: int = 0
 
 
 Message = Broadcast | JoinRooms | LeaveRooms | DisconnectClients | Fetch | ServerEvent
@@ -172,7 +187,7 @@ class AdapterStatus(NamedTuple):
 class AdapterListener(Protocol):
     """What an adapter calls, from a thread of its own, with no lock held. It never blocks on a client and does not raise."""
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Something came from another server: messages of one server in the order in which it has published them.
 
         Args:
@@ -180,15 +195,29 @@ class AdapterListener(Protocol):
         """
         ...
 
+    def reached(self, request: str, others: int, names: Collection[str]) -> None:
+        """So many other servers have got a request: where `others` could not say so before it was published.
+
+        Args:
+            names: what some of them are called, as far as it is known; maybe of some that are gone, too.
+        """
+        ...
+
     def server_left(self, server: str) -> None:
-        """A server that `others` named has gone: nobody waits for it any longer."""
+        """A server that `others` or `reached` named has gone: nobody waits for it any longer."""
+        ...
+
+    @property
+    def json_default(self) -> JsonDefault | None:
+        """What the user's `json_default` is: asked for values that have no form."""
         ...
 
 
 class Adapter(Protocol):
     """Carries messages between the servers of a cluster. One object per server, for all its namespaces. Any thread.
 
-    Nothing (thread, descriptor) exists before `start`.
+    Nothing (thread, descriptor) exists before `start`. It may have an attribute `requests_timeout`: seconds in which other servers
+    must answer where nothing else is said; 5 without it.
     """
 
     def start(self, listener: AdapterListener, driver: Driver) -> None:
@@ -225,14 +254,89 @@ class Adapter(Protocol):
         """Send to one server. As `publish` otherwise."""
         ...
 
-    def others(self, namespace: str) -> Collection[str] | int:
+    def others(self, namespace: str) -> Collection[str] | int | None:
         """Return the ids of the other servers that will answer, or how many there are where the wire does not tell who.
 
-        From what is known here: never waits for the network.
+        From what is known here: never waits for the network. None: that is known when they have been asked, see `reached`.
         """
         ...
 
     def status(self) -> AdapterStatus: ...
+
+
+@runtime_checkable
+class RoomsAdapter(Protocol):
+    """What an adapter is besides if it must know which rooms there are here. Both are called with the rooms' lock held."""
+
+    def room_made(self, namespace: str, room: str) -> None:
+        """A room has its first member, which may be the client whose own it is. In phase one, too: never waits, takes no lock of ours."""
+        ...
+
+    def room_gone(self, namespace: str, room: str) -> None:
+        """A room has lost its last member."""
+        ...
+
+
+# -- recovery across servers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A client that has left, and may come back to any server.
+
+    Attributes:
+        rooms: its own included.
+        came: the place of the newest broadcast before it came; `""`: not known.
+        sure: everything up to the place with this number has surely arrived, if it was sent to it; -1: not known.
+    """
+
+    sid: str
+    pid: str
+    rooms: tuple[str, ...]
+    data: dict[str, Any]
+    came: str = ""
+    sure: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A session that was found and is used up.
+
+    Attributes:
+        missed: what was kept in its namespace after what it has seen, for whomever, oldest first …
+        end: … up to this place, which is one of any namespace.
+    """
+
+    session: SessionRecord
+    missed: tuple[Kept, ...]
+    end: str
+
+
+class RecoveryStore(Protocol):
+    """What an adapter is besides if clients may come back to other servers than they have left. Any thread."""
+
+    def publish_kept(self, namespace: str, broadcast: Broadcast) -> None:
+        """Send to all servers, this one included: it comes back as `Kept`. Otherwise as `publish`."""
+        ...
+
+    def position(self, namespace: str) -> str:
+        """Return the place up to which everything for a namespace was handed to the listener; `""`: not known."""
+        ...
+
+    def number(self, offset: str) -> int:
+        """Return a place as a number, by which places are compared: from 0 on; -1 for what is none."""
+        ...
+
+    def save(self, namespace: str, session: SessionRecord, seconds: float) -> None:
+        """Keep a session for so long. Raises TypeError for data that has no form; never waits."""
+        ...
+
+    def restore(self, namespace: str, pid: str, offset: object, then: Callable[[Restored | None], None]) -> None:
+        """Look for a session, and call `then` once, on whichever thread; never waits.
+
+        None: there is none, or something that it may have missed is not kept any more, or it cannot be told now.
+        """
+        ...
 
 
 ALONE = AdapterStatus(connected=True, lag=0.0, nodes=1, last_error=None)

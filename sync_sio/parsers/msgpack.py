@@ -118,7 +118,7 @@ class Decoder:
         return Packet(kind, wire.nsp, data_of, wire.id)
 
 
-def _extension(code: int, data: memoryview) -> Any:
+def extension(code: int, data: memoryview) -> Any:
     """Return what notepack.io 2.x means by an extension, where the sizes alone decide."""
     size = len(data)
     if code == _JAVASCRIPT:
@@ -142,12 +142,12 @@ def _decode_exactly(message: bytes) -> _Wire:
     """The same where an ArrayBuffer may look like a date or like `undefined`: the headers decide."""
     headers = _extension_headers(message)
 
-    def extension(code: int, data: memoryview) -> Any:
+    def counted(code: int, data: memoryview) -> Any:
         is_fixed = next(headers, False)
-        return _extension(code, data) if is_fixed or code != _JAVASCRIPT else bytes(data)
+        return extension(code, data) if is_fixed or code != _JAVASCRIPT else bytes(data)
 
     # not as _Wire at once: what a struct leaves out is skipped, and its extensions would not be asked for
-    return msgspec.convert(msgspec.msgpack.decode(message, ext_hook=extension), _Wire)
+    return msgspec.convert(msgspec.msgpack.decode(message, ext_hook=counted), _Wire)
 
 
 def _extension_headers(message: bytes) -> Iterator[bool]:
@@ -183,7 +183,7 @@ _WIDTHS: Final = {
 }
 
 
-_usual: Final = msgspec.msgpack.Decoder(_Wire, ext_hook=_extension)
+_usual: Final = msgspec.msgpack.Decoder(_Wire, ext_hook=extension)
 _parser: Final = MsgpackParser()
 encode = _parser.encode
 decoder = _parser.decoder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b16encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from os import urandom
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,17 @@ from ..adapters.base import (
     Fetch,
     Fetched,
     JoinRooms,
+    Kept,
     LeaveRooms,
     Message,
+    RecoveryStore,
+    RoomsAdapter,
     ServerAnswer,
     ServerEvent,
 )
 from ..errors import AckTimeout
 from ..protocol.socketio.packet import EVENT, Packet
+from ..types import JsonDefault
 from . import reaching
 from .broadcast import Flags
 from .inquiry import Inquiry, Told, wait_for, waiter_for
@@ -49,10 +53,31 @@ class Cluster:
         self._find = find
         self._inquiries: dict[str, Inquiry] = {}
 
+    @property
+    def store(self) -> RecoveryStore | None:
+        """The adapter, if it keeps sessions and what was sent for all servers."""
+        adapter: Any = self.adapter
+        return adapter if hasattr(adapter, "publish_kept") else None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which other servers must answer where nothing else was said."""
+        seconds: float = getattr(self.adapter, "requests_timeout", reaching.SERVERS_TIMEOUT)
+        return seconds
+
     def start(self, namespaces: list[str]) -> None:
         self.adapter.start(self, self._site.driver)
         for name in namespaces:
-            self.adapter.enter(name)
+            self.enter(name)
+
+    def enter(self, name: str) -> None:
+        """A namespace has begun: listen for it, too."""
+        self.adapter.enter(name)
+        home, adapter = self._find(name), self.adapter
+        if home is not None and isinstance(adapter, RoomsAdapter):
+            home.adapter.room_made = partial(adapter.room_made, name)
+            home.adapter.room_gone = partial(adapter.room_gone, name)
+            home.adapter.watch_or_not()
 
     def close(self) -> None:
         """Disconnect; whoever waits gets what has come."""
@@ -100,7 +125,7 @@ class Cluster:
 
     # -- from the others (AdapterListener) ---------------------------------------------------------------------------------
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
         """Do what another server asks, or take its answer."""
         if isinstance(message, ClientCount | ClientAnswer | ClientGone | Fetched | ServerAnswer):
             inquiry = self._inquiries.get(message.request)
@@ -116,8 +141,10 @@ class Cluster:
         except (TypeError, ValueError) as error:        # rooms that are none, values that have no form here
             self._site.logger.error("another server asks for what cannot be done in %s: %s", namespace, error)
 
-    def _do(self, home: Namespace, server: str, message: Message) -> None:
-        if isinstance(message, Broadcast):
+    def _do(self, home: Namespace, server: str, message: Message | Kept) -> None:
+        if isinstance(message, Kept):
+            home.deliver_kept(message)
+        elif isinstance(message, Broadcast):
             self._broadcast(home, server, message)
         elif isinstance(message, JoinRooms):
             reaching.join_all(home, message.target, message.rooms, _HERE)
@@ -130,6 +157,17 @@ class Cluster:
             self._answer(home.name, server, Fetched(message.request, clients))
         else:
             self._receive(home, server, message)
+
+    def reached(self, request: str, others: int, names: Collection[str]) -> None:
+        """The adapter tells how many servers were asked."""
+        inquiry = self._inquiries.get(request)
+        if inquiry is not None:
+            inquiry.reached(others, names)
+
+    @property
+    def json_default(self) -> JsonDefault | None:
+        default: JsonDefault | None = getattr(self._site.parser, "default", None)
+        return default
 
     def server_left(self, server: str) -> None:
         """Nobody waits for it any longer."""
@@ -157,7 +195,7 @@ class Cluster:
         else:
             receive(home, message.data, lambda value: self._answer(home.name, server, ServerAnswer(request, value)))
 
-    def _answer_for_nobody(self, namespace: str, server: str, message: Message) -> None:
+    def _answer_for_nobody(self, namespace: str, server: str, message: Message | Kept) -> None:
         # a server that knows no such namespace holds nobody up
         if isinstance(message, Broadcast) and message.request is not None:
             self._answer(namespace, server, ClientCount(message.request, 0))

@@ -19,7 +19,8 @@ from .dispatch import answer, dispatch, dispatch_beside, dispatch_early, is_conc
 from .handlers import Own
 from .leaving import leave
 from .namespace import Namespace
-from .returning import enter
+from .returning import enter, look_for, must_look_for
+from .shared_recovery import Found
 from .site import Site
 from .socket import Socket
 
@@ -242,18 +243,26 @@ class Demux:
             self._refuse(name, _TOO_MANY)
             return
         home = self._places.find(name)
+        if home is not None and must_look_for(home, self._connection.protocol, packet.data):
+            if self._hold_for(name):
+                look_for(home, packet.data, partial(self._looked, packet, home))
+            return
         if home is not None and self._enter(home, packet):
             return
         if not self._places.may_make():
             self._refuse(name, _INVALID_NAMESPACE)
             return
+        if self._hold_for(name):
+            self._ask(packet)
+
+    def _hold_for(self, name: str) -> bool:
+        """Keep what the client says to a namespace until it is known what becomes of it. False: the connection is closed."""
         with self._connection.lock:
-            if self._is_closed:
-                return
-            if self._asked is None:
-                self._asked = {}
-            self._asked[name] = []
-        self._ask(packet)
+            if not self._is_closed:
+                if self._asked is None:
+                    self._asked = {}
+                self._asked[name] = []
+            return not self._is_closed
 
     def _old_connect(self, packet: Packet, socket: Socket | None) -> tuple[Packet, Socket | None]:
         """Take the query of a Socket.IO v2 client's CONNECT from the name, as its `auth`."""
@@ -264,11 +273,11 @@ class Demux:
             raise self._violation(f"a second CONNECT to {name!r}")
         return Packet(CONNECT, name, dict(parse_query(query))), None
 
-    def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False) -> bool:
+    def _enter(self, home: Namespace, packet: Packet, is_asked: bool = False, found: Found | None = None) -> bool:
         """Make the socket, and admit it. False: the namespace has just been let go."""
         connection, name = self._connection, home.name
         core = Core(home, self, connection, packet.data)
-        socket = enter(core)
+        socket = enter(core, found)
         if socket is None:
             return False
         with connection.lock:
@@ -304,8 +313,15 @@ class Demux:
         if home is None:
             if self._withdraw(packet.namespace):
                 self._refuse(packet.namespace, _INVALID_NAMESPACE)
+        elif must_look_for(home, self._connection.protocol, packet.data):
+            look_for(home, packet.data, partial(self._looked, packet, home))
         elif not self._enter(home, packet, is_asked=True):
             self._ask(packet)
+
+    def _looked(self, packet: Packet, home: Namespace, found: Found | None) -> None:
+        """A session was looked for where all servers keep them (phase one)."""
+        if not self._enter(home, packet, is_asked=True, found=found):
+            self._ask(packet)           # the namespace has just been let go
 
     def _withdraw(self, name: str) -> bool:
         """Forget that a namespace is asked for, and what came for it. False: it is not."""

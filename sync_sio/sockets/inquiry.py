@@ -35,9 +35,12 @@ class Inquiry:
 
     __slots__ = (
         "_clients",
+        "_heard",
         "_is_asking",
+        "_is_counting",
         "_is_over",
         "_lock",
+        "_names",
         "_relay",
         "_seconds",
         "_servers",
@@ -59,7 +62,7 @@ class Inquiry:
         tell: Told,
         seconds: float | None,
         request: str = "",
-        others: Collection[str] | int = 0,
+        others: Collection[str] | int | None = 0,
         relay: Callable[[ClientAnswer | ClientGone], None] | None = None,
     ) -> None:
         self.request = request
@@ -71,8 +74,11 @@ class Inquiry:
         self._relay = relay
         self._lock = site.driver.lock()
         self._clients = 0                   # may be below 0 for a moment: answers may overtake their server's count
-        self._servers = set[str]() if isinstance(others, int) else set(others)
-        self._unnamed = others if isinstance(others, int) else 0
+        self._servers = set[str]() if others is None or isinstance(others, int) else set(others)
+        self._unnamed = others if isinstance(others, int) else 0        # below 0 while it is not known how many were asked
+        self._is_counting = others is None
+        self._heard: set[str] = set()       # servers that have answered, where that is known …
+        self._names: Collection[str] = ()   # … and what those are called that were asked
         self._is_asking = True
         self._sockets: list[Socket] = []
         self._seconds = seconds
@@ -94,6 +100,16 @@ class Inquiry:
         """Everybody was asked: from now on the last answer ends it."""
         self._count(is_asking=False)
 
+    def reached(self, others: int, names: Collection[str]) -> None:
+        """So many other servers were asked, some of which have these names."""
+        with self._lock:
+            is_new, self._is_counting = self._is_counting, False
+            if not is_new:
+                return
+            self._unnamed += others
+            self._names = names
+        self._count()
+
     def arm(self) -> None:
         """Have it end when the time is over, though nobody blocks for it."""
         if self._seconds is None:
@@ -112,10 +128,10 @@ class Inquiry:
             if self._is_over:
                 return False
             self._is_over = True
-            sockets, clients, servers = self._sockets, self._clients, len(self._servers) + self._unnamed
-            self._sockets, responses = [], self.responses
+            sockets, self._sockets = self._sockets, []
+            why, responses = self._why(), self.responses
         self._forget(sockets)
-        self._end(AckTimeout(self._why(clients, servers), responses), responses)
+        self._end(AckTimeout(why, responses), responses)
         return True
 
     # -- who answers -------------------------------------------------------------------------------------------------------
@@ -144,7 +160,7 @@ class Inquiry:
 
     def server_left(self, server: str) -> None:
         """Wait for it no longer."""
-        if server in self._servers:
+        if server in self._servers or server in self._names:
             self._count(server=server)
 
     # -- inside ------------------------------------------------------------------------------------------------------------
@@ -159,11 +175,13 @@ class Inquiry:
             self._clients -= clients
             if server in self._servers:
                 self._servers.discard(server)
-            elif server is not None and self._unnamed:
+            elif server is not None and server not in self._heard and (self._unnamed or self._is_counting):
                 self._unnamed -= 1
+                if server:
+                    self._heard.add(server)
             if is_asking is not None:
                 self._is_asking = is_asking
-            if self._is_asking or self._clients > 0 or self._unnamed or self._servers:
+            if self._is_asking or self._is_counting or self._clients > 0 or self._unnamed > 0 or self._servers:
                 return
             self._is_over = True
             self._sockets = []
@@ -179,8 +197,14 @@ class Inquiry:
         for socket in sockets:
             socket._core.take_ack(self.number)
 
-    def _why(self, clients: int, servers: int) -> str:
-        missing = [f"{clients} clients"] * (clients > 0) + [f"{servers} servers"] * (servers > 0)
+    def _why(self) -> str:
+        names = sorted(self._servers.union(self._names) - self._heard)
+        servers = len(self._servers) + self._unnamed
+        missing = [f"{self._clients} clients"] * (self._clients > 0)
+        if self._is_counting:
+            missing.append("other servers, which cannot be reached")
+        elif servers > 0:
+            missing.append(f"{servers} servers" + (f" ({', '.join(names)})" if 0 < len(names) <= servers else ""))
         return f"no {self._what} within {self._seconds} s from {' and '.join(missing)}; {len(self.responses)} responses have come"
 
 

@@ -9,6 +9,7 @@ from .core import ADMITTED, CONNECTED, GONE, Core, State
 from .dispatch import call_back, context_of, fire_in, start_on_strand
 from .handlers import Own
 from .recovery import RECOVERABLE, Session
+from .shared_recovery import SharedRecovery
 from .socket import Socket
 
 
@@ -82,12 +83,14 @@ def leave_rooms(socket: Socket, was_connected: bool) -> None:
             return                  # somebody else was quicker, and the id may be another socket's by now
         core.past_rooms = home.rooms.remove(socket.id)
         recovery.depart(socket, seat)
-        if core.reason not in RECOVERABLE:
-            return
-        if seat.session is not None:
-            recovery.keep(seat.session)         # it was to get that back, and did not live to see it
-        elif was_connected:
-            recovery.keep(Session(socket.id, seat, core.past_rooms or frozenset(), socket.data, home.site.driver.now()))
+        if core.reason in RECOVERABLE:
+            if seat.session is not None:
+                recovery.keep(seat.session)         # it was to get that back, and did not live to see it
+            elif was_connected:
+                recovery.keep(Session(socket.id, seat, core.past_rooms or frozenset(), socket.data, home.site.driver.now()))
+    if isinstance(recovery, SharedRecovery):
+        for sid, error in recovery.save():
+            home.site.logger.error("socket %s has left and cannot be recovered: its data cannot be kept: %s", sid, error)
 
 
 def _let_go(core: Core) -> tuple[list[Pending], Timer | None]:

@@ -8,11 +8,12 @@ from itertools import count
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
-from ..adapters.base import Broadcast
+from ..adapters.base import Broadcast, Kept
 from ..drivers.base import Habit, Lock
 from ..drivers.strand import Strand
 from ..engine.state import WhenFull
 from ..errors import ConnectRefused
+from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
 from .acks import DEFAULT_TIMEOUT
 from .admission import refuse
@@ -30,6 +31,7 @@ from .registrations import Registrations
 from .remote import RemoteSocket
 from .rooms import EVERYBODY, Rooms, Target
 from .server_events import call_servers, emit_to_servers
+from .shared_recovery import SharedRecovery
 from .site import Site
 from .socket import Socket
 
@@ -91,6 +93,11 @@ class Namespace(Registrations, Broadcaster):
         site = self.site
         if site.recovery is None:
             return None
+        store = None if site.cluster is None else site.cluster.store
+        if store is not None:
+            return SharedRecovery(
+                site.recovery, site.driver, site.grace, site.max_missed_bytes, store, self.name, self.kept_parcel
+            )
         recovery = Recovery(site.recovery, site.driver, site.grace, site.max_missed_bytes, token_urlsafe(6))
         if self.parent is not None:
             recovery.emptied = partial(self.parent.child_left, self)
@@ -120,10 +127,25 @@ class Namespace(Registrations, Broadcaster):
 
     def broadcast(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Send to each of `target`, wherever it is connected, and wait for nobody."""
+        if self._is_kept(flags):
+            self.deliver_or_keep(packet, target, flags)
+            return
         if self.site.cluster is not None and not flags.local:
             self.site.parcel(packet)            # what cannot be sent is published nowhere
             publish(self, Broadcast(packet.data, target, flags.volatile, flags.compress), flags)
         self.deliver(packet, target, flags)
+
+    def deliver_or_keep(self, packet: Packet, target: Target, flags: Flags) -> None:
+        """Send to each of `target` in this process; or, if others may recover it, wherever they are: then it comes by `deliver_kept`."""
+        recovery = self.recovery
+        if isinstance(recovery, SharedRecovery) and self._is_kept(flags):
+            self.site.parcel(packet)
+            recovery.store.publish_kept(self.name, Broadcast(packet.data, target, compress=flags.compress))
+        else:
+            self.deliver(packet, target, flags)
+
+    def _is_kept(self, flags: Flags) -> bool:
+        return self.recovery is not None and self.recovery.is_shared and not flags.volatile and not flags.local
 
     def deliver(self, packet: Packet, target: Target, flags: Flags) -> None:
         """Encode once, send to each of `target` in this process, wait for nobody."""
@@ -147,6 +169,9 @@ class Namespace(Registrations, Broadcaster):
 
     def _deliver_noted(self, recovery: Recovery, packet: Packet, target: Target, flags: Flags) -> None:
         """The same, with an offset, for those who may come back and ask for what they missed."""
+        if isinstance(recovery, SharedRecovery):
+            self._deliver_beside(recovery, packet, target, flags)
+            return
         data = packet.data
         number = 0
         if not flags.volatile or isinstance(data[-1], str):
@@ -158,8 +183,48 @@ class Namespace(Registrations, Broadcaster):
         with recovery.order:
             if number:
                 recovery.note(number, target, None if flags.volatile else parcel)
-            recipients = self.rooms.recipients(target)
-            sent = [socket for socket in recipients if socket._core.connection.send_parcel(parcel, when_full)]
+            sent = self._send_in_order(parcel, target, when_full)
+        self._tell_sent(packet, parcel, *sent)
+
+    def _deliver_beside(self, recovery: SharedRecovery, packet: Packet, target: Target, flags: Flags) -> None:
+        """Deliver what is not kept where other things are."""
+        when_full = DROP if flags.volatile else CLOSE
+        is_mistakable = isinstance(packet.data[-1], str)        # for an offset
+        parcel = self.site.parcel(packet, flags.compress)
+        with recovery.order:
+            if is_mistakable:
+                parcel = self.site.parcel(Packet(packet.type, self.name, [*packet.data, recovery.draw()[1]]), flags.compress)
+            sent = self._send_in_order(parcel, target, when_full)
+        self._tell_sent(packet, parcel, *sent)
+
+    def deliver_kept(self, kept: Kept) -> None:
+        """Deliver what the store of a shared recovery hands over, to those who are here."""
+        recovery, broadcast = self.recovery, kept.broadcast
+        if not isinstance(recovery, SharedRecovery):
+            self.deliver(Packet(EVENT, self.name, broadcast.data), broadcast.target, Flags(compress=broadcast.compress))
+            return
+        packet = Packet(EVENT, self.name, broadcast.data)
+        is_mistakable = not kept.offset and isinstance(packet.data[-1], str)
+        parcel = self.kept_parcel(broadcast, kept.offset)
+        with recovery.order:
+            if is_mistakable:
+                parcel = self.kept_parcel(broadcast, recovery.latest)
+            if not recovery.note_kept(kept, parcel):
+                return
+            sent = self._send_in_order(parcel, broadcast.target, CLOSE)
+        self._tell_sent(packet, parcel, *sent)
+
+    def kept_parcel(self, broadcast: Broadcast, offset: str) -> Parcel:
+        """Encode a broadcast with its offset; `""`: it has none."""
+        data = [*broadcast.data, offset] if offset else broadcast.data
+        return self.site.parcel(Packet(EVENT, self.name, data), broadcast.compress)
+
+    def _send_in_order(self, parcel: Parcel, target: Target, when_full: WhenFull) -> tuple[list[Socket], list[Socket]]:
+        """Send (order held). Returns whom it was for, and who took it."""
+        recipients = list(self.rooms.recipients(target))
+        return recipients, [socket for socket in recipients if socket._core.connection.send_parcel(parcel, when_full)]
+
+    def _tell_sent(self, packet: Packet, parcel: Parcel, recipients: list[Socket], sent: list[Socket]) -> None:
         for probe in self.site.probes:
             probe.event_sent(recipients, packet, parcel)
         if self.is_watched:
@@ -203,14 +268,14 @@ class Namespace(Registrations, Broadcaster):
         """Send an event to the other servers' `on(event)` listeners of this namespace. Never blocks.
 
         Args:
-            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s. Alone it is
-                called at once, with none.
+            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s, or what the
+                adapter says. Alone it is called at once, with none.
 
         Raises:
             TypeError: something in `args` cannot be sent.
             ValueError: `connect`, `connection` or `new_namespace`.
         """
-        emit_to_servers(self, event, args, None if ack is None else check_function(ack, "ack"), SERVERS_TIMEOUT)
+        emit_to_servers(self, event, args, None if ack is None else check_function(ack, "ack"))
 
     def server_side_call(self, event: EventName, *args: Any, timeout: float = SERVERS_TIMEOUT) -> list[Any]:
         """The same, and block for the answers: what the listeners return, or give to their `ack`. Alone: none, at once.

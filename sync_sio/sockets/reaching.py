@@ -125,7 +125,7 @@ def fetch(home: Namespace, target: Target, flags: Flags) -> list[RemoteSocket]:
     if cluster is None:
         return found
     records: list[ClientRecord]
-    seconds = SERVERS_TIMEOUT if flags.timeout is None else flags.timeout
+    seconds = cluster.timeout if flags.timeout is None else flags.timeout
     error, records = cluster.ask(home.name, "answer to fetch_sockets", lambda request: Fetch(target, request), seconds)
     found += [there(each, home) for each in records]
     if error is not None:

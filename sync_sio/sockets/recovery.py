@@ -33,7 +33,7 @@ NOTE_BYTES: Final = 256
 
 
 class Note(NamedTuple):
-    """A packet that was sent."""
+    """A packet that was sent. `number`: of its offset."""
 
     number: int
     target: Target
@@ -55,6 +55,8 @@ class Seat:
     has_left: bool = False
     session: Session | None = None
     """What it is to get back, until it has got it."""
+    came: str = ""
+    """The newest offset when it came, where offsets are those of all servers."""
     is_told: bool = False
     """The handlers of its end have run."""
     successor: Strand | None = None
@@ -127,6 +129,11 @@ class Recovery:
         self._here: dict[str, Socket] = {}
         self._sessions: dict[str, Session] = {}
         self._timer: Timer | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether clients may come back to other servers, see `shared_recovery`."""
+        return False
 
     # -- packets -----------------------------------------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ class Recovery:
         """Yield what was noted for one who comes back and has not seen it (order held)."""
         log = self._log
         for note in islice(log.notes, max(0, session.seat.position - log.first), None):
-            if note.parcel is not None and _is_for(note.target, session.rooms):
+            if note.parcel is not None and is_for(note.target, session.rooms):
                 yield note.parcel
 
     def follow(self, former: Seat, strand: Strand) -> bool:
@@ -235,7 +242,7 @@ class Recovery:
         # not one of ours: of another server, or a str that ended an event without an offset. If nothing was sent to it, it has seen nothing
         log = self._log
         was_sent = start < log.first or any(
-            _is_for(note.target, session.rooms) for note in islice(log.notes, start - log.first, session.left_position - log.first)
+            is_for(note.target, session.rooms) for note in islice(log.notes, start - log.first, session.left_position - log.first)
         )
         return None if was_sent else start
 
@@ -303,5 +310,5 @@ class Recovery:
 def _nothing() -> None: ...
 
 
-def _is_for(target: Target, rooms: frozenset[str]) -> bool:
+def is_for(target: Target, rooms: frozenset[str]) -> bool:
     return (target.rooms is None or not target.rooms.isdisjoint(rooms)) and target.excepts.isdisjoint(rooms)

@@ -32,7 +32,7 @@ def send(socket: Socket, event: EventName, args: tuple[Any, ...], flags: Flags) 
             core.connection.wait_for_room()
         if core.state is not GONE or core.reason in RECOVERABLE:
             # noted for its own room, whether it is here or may come back
-            home.deliver(packet, Target(frozenset((socket.id,))), flags)
+            home.deliver_or_keep(packet, Target(frozenset((socket.id,))), flags)
     elif core.state is not GONE:
         parcel = home.site.parcel(_with_blank(packet, core), flags.compress)
         for probe in home.site.probes:

@@ -22,7 +22,7 @@ RESERVED: Final = ("connect", "connection", "new_namespace")
 """Names that servers do not send each other: `io.on` hears of our own things under them."""
 
 
-def emit_to_servers(home: Namespace, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any] | None, seconds: float) -> None:
+def emit_to_servers(home: Namespace, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any] | None) -> None:
     """Send an event to the other servers; `ack(error, responses)` is called once, and at once with none when there are no others."""
     _check(home, event, args)
     cluster = cluster_of(home)
@@ -35,7 +35,7 @@ def emit_to_servers(home: Namespace, event: EventName, args: tuple[Any, ...], ac
     else:
         what = f"answer to {event!r}"
         inquiry = cluster.inquire(
-            home.name, what, lambda request: ServerEvent(data, request), seconds, partial(call_back, home, event, ack)
+            home.name, what, lambda request: ServerEvent(data, request), cluster.timeout, partial(call_back, home, event, ack)
         )
         inquiry.asked()
         inquiry.arm()

@@ -1,0 +1,174 @@
+"""What a server listens for in Redis: channels, on one connection at a time, which is replaced when it is lost, or deaf."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+from base64 import b16encode
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from ...drivers.choose import is_monkey_patched
+from ...drivers.locks import native_rlock
+from .link import Line, Link
+
+PING_SECONDS: Final = 1.0
+"""How often a server says something to itself through Redis …"""
+DEAF_SECONDS: Final = 3.0
+"""… and after how long without hearing that, or anything else, its connection is replaced."""
+IN_A_ROW: Final = 64
+"""Messages after which a greenlet lets others run."""
+
+PLAIN: Final = "SUBSCRIBE"
+PATTERN: Final = "PSUBSCRIBE"
+SHARDED: Final = "SSUBSCRIBE"
+_KINDS: Final = {PLAIN: b"subscribe", PATTERN: b"psubscribe", SHARDED: b"ssubscribe"}
+_UN: Final = {PLAIN: "UNSUBSCRIBE", PATTERN: "PUNSUBSCRIBE", SHARDED: "SUNSUBSCRIBE"}
+
+_log = logging.getLogger("sync_sio.redis")
+
+
+def server_id() -> str:
+    """Return a new name for this server: others show it to operators when it does not answer."""
+    host = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in socket.gethostname())
+    return f"{host}-{os.getpid()}-{b16encode(os.urandom(4)).decode().lower()}"
+
+
+class Ears:
+    """Channels that are listened to. Any thread; the connection belongs to its own.
+
+    Args:
+        own: a channel that nobody else has anything to do with.
+        heard: called with a channel, or the pattern that it has, and what came there, on the thread that listens. Errors are logged.
+        beat: called there about once a second, while it is connected.
+    """
+
+    def __init__(self, link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> None:
+        self.lag = 0.0
+        self.replaced = 0
+        self._link = link
+        self._own = own
+        self._heard = heard
+        self._beat = beat
+        self._lock = native_rlock()         # guards what is wanted and what has changed
+        self._wanted: dict[str, str] = {}
+        self._changes: deque[tuple[str, str]] = deque()
+        self._there: set[str] = set()
+        self._line: Line | None = None
+
+    def start(self) -> None:
+        self._line = self._link.open("listening", self._listen)
+
+    def add(self, kind: str, *channels: str) -> None:
+        """Listen there, too. Never waits; it works a moment later."""
+        self._change(kind, channels, True)
+
+    def remove(self, kind: str, *channels: str) -> None:
+        self._change(kind, channels, False)
+
+    def hears(self, channel: str) -> bool:
+        """Tell whether Redis has confirmed a channel, on a connection that works."""
+        return channel in self._there
+
+    def _change(self, kind: str, channels: tuple[str, ...], is_wanted: bool) -> None:
+        with self._lock:
+            for channel in channels:
+                if is_wanted == (channel in self._wanted):
+                    continue
+                if is_wanted:
+                    self._wanted[channel] = kind
+                else:
+                    del self._wanted[channel]
+                    self._there.discard(channel)
+                self._changes.append((kind if is_wanted else _UN[kind], channel))
+        if self._line is not None and self._line.is_up:
+            self._link.say("PUBLISH", self._own, b"look")       # whoever listens sleeps until something comes
+
+    # -- on the thread that listens ----------------------------------------------------------------------------------------
+
+    def _listen(self, line: Line) -> None:
+        now = self._link.driver.now
+        pubsub = _one_node(line.client).pubsub()
+        with self._lock:
+            self._changes.clear()
+            wanted = [(PLAIN, self._own), *((kind, channel) for channel, kind in self._wanted.items())]
+        missing = {channel for _, channel in wanted}
+        self._subscribe(pubsub, wanted)
+        is_patched = is_monkey_patched()
+        asked_at: float | None = None
+        heard_at = next_ping = now()
+        in_a_row = 0
+        try:
+            while not line.is_over:
+                said = pubsub.parse_response(block=False, timeout=PING_SECONDS / 2)
+                time = now()
+                if said is not None:
+                    heard_at = time
+                    self._take(said, line, missing)
+                    if said[-1] == b"ping":
+                        self.lag = time - (asked_at or time)
+                        asked_at = None
+                    in_a_row += 1
+                    if is_patched and in_a_row >= IN_A_ROW:
+                        self._link.driver.sleep(0)
+                        in_a_row = 0
+                else:
+                    in_a_row = 0
+                if self._changes:
+                    with self._lock:
+                        changes, self._changes = list(self._changes), deque()
+                    self._subscribe(pubsub, changes)
+                if time - max(heard_at, asked_at or time) > DEAF_SECONDS:
+                    self.replaced += 1
+                    raise ConnectionError(f"nothing was heard for {DEAF_SECONDS} s, not even what this server says to itself")
+                if time >= next_ping:
+                    next_ping = time + PING_SECONDS
+                    if asked_at is None:
+                        asked_at = time
+                        self._link.say("PUBLISH", self._own, b"ping")
+                    if line.is_up:
+                        self._beat()
+        finally:
+            self._there = set()
+
+    def _take(self, said: list[Any], line: Line, missing: set[str]) -> None:
+        kind, channel, data = said[0], said[-2].decode(), said[-1]
+        if kind in (b"message", b"pmessage", b"smessage"):
+            if channel == self._own:
+                return
+            try:
+                self._heard(said[1].decode(), data)
+            except ValueError as error:
+                _log.warning("%r: a message on %s is not understood: %s", self._link.address, channel, error)
+            except Exception:
+                _log.exception("%r: a message on %s cannot be dealt with", self._link.address, channel)
+        elif kind in _CONFIRMED:
+            with self._lock:
+                if channel == self._own or channel in self._wanted:
+                    self._there.add(channel)
+            missing.discard(channel)
+            if not missing:
+                line.up()
+
+    def _subscribe(self, pubsub: Any, changes: list[tuple[str, str]]) -> None:
+        start = 0
+        for end in range(1, len(changes) + 1):
+            if end == len(changes) or changes[end][0] != changes[start][0]:
+                pubsub.execute_command(changes[start][0], *(channel for _, channel in changes[start:end]))
+                start = end
+
+
+_CONFIRMED: Final = frozenset(_KINDS.values())
+
+
+def _one_node(client: Any) -> Any:
+    """Return a client of one node: what is published in a cluster comes to all."""
+    return random.choice(client.get_primaries()).redis_connection if hasattr(client, "get_primaries") else client
+
+
+def escaped(pattern: str) -> str:
+    """Return a text as a pattern that only it matches."""
+    return "".join("\\" + letter if letter in "*?[]\\" else letter for letter in pattern)

@@ -1,0 +1,356 @@
+"""Servers joined by Redis Pub/Sub, together with those of Node.js that use npm's `@socket.io/redis-adapter` 8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from ...drivers.base import Driver
+from ..base import (
+    AdapterListener,
+    AdapterStatus,
+    Answer,
+    Broadcast,
+    ClientAnswer,
+    ClientCount,
+    ClientGone,
+    ClientRecord,
+    DisconnectClients,
+    Fetch,
+    Fetched,
+    JoinRooms,
+    LeaveRooms,
+    Message,
+    ServerAnswer,
+    ServerEvent,
+    Target,
+)
+from . import wire
+from .ears import PATTERN, PLAIN, Ears, escaped, server_id
+from .link import Link
+
+SOCKETS: Final = 0
+ALL_ROOMS: Final = 1
+JOIN: Final = 2
+LEAVE: Final = 3
+DISCONNECT: Final = 4
+FETCH: Final = 5
+SERVER_EVENT: Final = 6
+BROADCAST: Final = 7
+CLIENT_COUNT: Final = 8
+CLIENT_ANSWER: Final = 9
+# ours, which servers of Node.js ignore
+HELLO: Final = 50
+BYE: Final = 51
+CLIENT_GONE: Final = 52
+
+_EVERYBODY: Final = Target()
+
+Hear = Callable[[str, bytes], None]
+
+
+class RedisAdapter:
+    """Links this server to all that use the same Redis and key. Give it to `Server(adapter=…)`.
+
+    Args:
+        url: see `sync_sio.adapters.redis.address.Address`: `redis://`, `rediss://`, `unix://`, Sentinel, Cluster, Valkey.
+        key: with what the names of channels begin; Node.js calls it `key`, too.
+        requests_timeout: seconds in which other servers must answer `fetch_sockets` and `server_side_emit`.
+    """
+
+    def __init__(self, url: str = "redis://localhost:6379", *, key: str = "socket.io", requests_timeout: float = 5.0) -> None:
+        self.requests_timeout = requests_timeout
+        self._link = Link(url)
+        self._key = key
+        self._renew()
+
+    def _renew(self) -> None:
+        self.id = server_id()
+        """What this server is called among the others."""
+        self._own_prefix = wire.pack(["", self.id], None)[2:]       # how a message of this server goes on after its first byte
+        self._names: dict[str, set[str]] = {}                       # by namespace: servers that have said hello
+        self._greeted: set[str] = set()
+        self._namespaces: set[str] = set()
+        self._meanings: dict[str, tuple[Hear, str]] = {}            # by channel or pattern: who hears it, and the namespace
+        self._nodes = 1
+        self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
+        self._listener: AdapterListener
+        self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
+
+    # -- life --------------------------------------------------------------------------------------------------------------
+
+    def start(self, listener: AdapterListener, driver: Driver) -> None:
+        self._renew()
+        self._listener = listener
+        self._link.start(driver)
+        self._ears.start()
+
+    def close(self) -> None:
+        for namespace in list(self._namespaces):
+            self._request(namespace, {"type": BYE, "uid": self.id})
+        self._link.close()
+
+    def abandon(self) -> None:
+        self._link.abandon()
+        self._renew()
+
+    def enter(self, namespace: str) -> None:
+        self._namespaces.add(namespace)
+        for kind, name, what in self._subscriptions(namespace):
+            self._meanings[name] = (what, namespace)
+            self._ears.add(kind, name)
+
+    def leave(self, namespace: str) -> None:
+        self._namespaces.discard(namespace)
+        self._greeted.discard(namespace)
+        self._names.pop(namespace, None)
+        for kind, name, _ in self._subscriptions(namespace):
+            self._ears.remove(kind, name)
+            self._meanings.pop(name, None)
+
+    def others(self, namespace: str) -> None:
+        """Return None: Redis counts them when they are asked."""
+
+    def status(self) -> AdapterStatus:
+        link = self._link
+        return AdapterStatus(link.is_connected, self._ears.lag, self._nodes, link.last_error)
+
+    # -- to the others -----------------------------------------------------------------------------------------------------
+
+    def publish(self, namespace: str, message: Message) -> None:
+        if not isinstance(message, ServerEvent) and wire.reaches_nobody(message.target):
+            if isinstance(message, Broadcast | Fetch) and message.request is not None:
+                self._listener.reached(message.request, 0, ())
+            return
+        default = self._listener.json_default
+        if isinstance(message, Broadcast):
+            packet = {"type": 2, "data": message.data, "nsp": namespace}
+            options = wire.broadcast_options(message)
+            if message.request is None:
+                channel = self._channel(namespace)
+                if len(options["rooms"]) == 1:
+                    channel += f"{options['rooms'][0]}#"
+                self._link.say("PUBLISH", channel, wire.pack([self.id, packet, options], default))
+                return
+            body = {"uid": self.id, "requestId": message.request, "type": BROADCAST, "packet": packet, "opts": options}
+            self._ask(namespace, message.request, wire.pack(body, default))
+        elif isinstance(message, Fetch):
+            body = {"uid": self.id, "requestId": message.request, "type": FETCH, "opts": wire.options(message.target)}
+            self._ask(namespace, message.request, wire.write(body, default))
+        elif isinstance(message, ServerEvent):
+            body = {"uid": self.id, "type": SERVER_EVENT, "data": message.data}
+            if message.request is None:
+                self._link.say("PUBLISH", self._channel(namespace, "-request"), wire.write(body, default))
+            else:
+                self._ask(namespace, message.request, wire.write({**body, "requestId": message.request}, default))
+        elif isinstance(message, DisconnectClients):
+            body = {"uid": self.id, "type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
+            self._request(namespace, body)
+        elif isinstance(message, JoinRooms | LeaveRooms):
+            kind = JOIN if isinstance(message, JoinRooms) else LEAVE
+            body = {"uid": self.id, "type": kind, "opts": wire.options(message.target), "rooms": list(message.rooms)}
+            self._request(namespace, body)
+        else:
+            raise TypeError(f"{message!r} has no form in Redis Pub/Sub")
+
+    def answer(self, namespace: str, server: str, answer: Answer) -> None:
+        body: dict[str, Any] = {"requestId": answer.request, "uid": self.id}
+        is_binary = False
+        if isinstance(answer, ClientCount):
+            body |= {"type": CLIENT_COUNT, "clientCount": answer.count}
+        elif isinstance(answer, ClientAnswer):
+            body |= {"type": CLIENT_ANSWER, "packet": answer.value}
+            is_binary = True
+        elif isinstance(answer, ClientGone):
+            body |= {"type": CLIENT_GONE}
+        elif isinstance(answer, Fetched):
+            body |= _fetched(answer, self._old_forms.pop(answer.request, FETCH))
+        else:
+            body |= {"type": SERVER_EVENT, "data": answer.value}
+        channel = self._channel(namespace, "-response")
+        if server in self._names.get(namespace, ()):
+            channel += f"{server}#"         # those of Node.js listen there, too, from some version on
+        encode = wire.pack if is_binary else wire.write
+        self._link.say("PUBLISH", channel, encode(body, self._listener.json_default))
+
+    def _request(self, namespace: str, body: dict[str, Any]) -> None:
+        self._link.say("PUBLISH", self._channel(namespace, "-request"), wire.write(body, None))
+
+    def _ask(self, namespace: str, request: str, data: bytes) -> None:
+        channel = self._channel(namespace, "-request")
+        self._link.say("PUBLISH", channel, data, tell=partial(self._asked, namespace, channel, request))
+
+    def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
+        """Redis has given a request to so many."""
+        if not isinstance(reply, int):
+            return                          # it was not asked: nobody will answer in time
+        if self._link.address.is_cluster:   # where only those at the same node were counted
+            self._link.ask(
+                lambda client: _subscribers(client, channel),
+                lambda count, error: None if error is not None else self._count(namespace, channel, request, count),
+            )
+        else:
+            self._count(namespace, channel, request, reply)
+
+    def _count(self, namespace: str, channel: str, request: str, count: int) -> None:
+        others = max(0, count - self._ears.hears(channel))
+        names = self._names.get(namespace, set())
+        if len(names) > others:             # one of them has died: who is still there says so
+            self._say_hello(namespace)
+        self._listener.reached(request, others, tuple(names))
+
+    # -- from the others ---------------------------------------------------------------------------------------------------
+
+    def _heard(self, name: str, data: bytes) -> None:
+        meaning = self._meanings.get(name)
+        if meaning is not None:             # else the namespace was left a moment ago
+            hear, namespace = meaning
+            hear(namespace, data)
+
+    def _broadcast(self, namespace: str, data: bytes) -> None:
+        if data.startswith(self._own_prefix, 1):
+            return
+        said = wire.read(data)
+        if type(said) is not list or len(said) < 2:
+            raise ValueError("no broadcast")
+        server, packet, options = said[0], said[1], said[2] if len(said) > 2 else None
+        message = wire.broadcast_of(packet, options, None)
+        if packet.get("nsp", "/") == namespace:
+            self._listener.received(namespace, str(server), message)
+
+    def _requested(self, namespace: str, data: bytes) -> None:
+        said = wire.read_map(data)
+        kind, server = said.get("type"), said.get("uid")
+        if server == self.id:
+            return
+        server = server if type(server) is str else ""
+        request = said.get("requestId")
+        request = request if type(request) is str else None
+        if kind == HELLO:
+            self._names.setdefault(namespace, set()).add(server)
+            if said.get("ask"):
+                self._request(namespace, {"type": HELLO, "uid": self.id})
+        elif kind == BYE:
+            self._names.get(namespace, set()).discard(server)
+            self._listener.server_left(server)
+        else:
+            message = self._message(kind, said, request)
+            if message is not None:
+                self._listener.received(namespace, server, message)
+
+    def _message(self, kind: Any, said: dict[str, Any], request: str | None) -> Message | None:
+        target = wire.target_of(said.get("opts"))
+        if kind in (JOIN, LEAVE) and "opts" not in said:        # as servers of long ago said it
+            target, rooms = Target(frozenset((str(said.get("sid")),))), wire.strings([said.get("room")])
+        else:
+            rooms = wire.strings(said.get("rooms"))
+        if kind == JOIN:
+            return JoinRooms(target, rooms)
+        if kind == LEAVE:
+            return LeaveRooms(target, rooms)
+        if kind == DISCONNECT:
+            if "opts" not in said:
+                target = Target(frozenset((str(said.get("sid")),)))
+            return DisconnectClients(target, bool(said.get("close")))
+        if kind == SERVER_EVENT:
+            data = said.get("data")
+            if type(data) is not list or not data:
+                raise ValueError("a server's event without a name")
+            return ServerEvent(wire.revive(data), request)
+        if request is None:
+            return None
+        if kind == BROADCAST:
+            return wire.broadcast_of(said.get("packet"), said.get("opts"), request)
+        if kind == FETCH:
+            return Fetch(target, request)
+        if kind in (SOCKETS, ALL_ROOMS):
+            self._old_forms[request] = kind
+            return Fetch(Target(frozenset(rooms)) if kind == SOCKETS and rooms else _EVERYBODY, request)
+        return None
+
+    def _response(self, namespace: str, data: bytes) -> None:
+        said = wire.read_map(data)
+        request, kind = said.get("requestId"), said.get("type")
+        server = said.get("uid") if type(said.get("uid")) is str else ""
+        if type(request) is not str or server == self.id:
+            return
+        answer: Answer
+        if kind == CLIENT_COUNT:
+            answer = ClientCount(request, int(said.get("clientCount") or 0))
+        elif kind == CLIENT_ANSWER:
+            answer = ClientAnswer(request, said.get("packet"))
+        elif kind == CLIENT_GONE:
+            answer = ClientGone(request)
+        elif kind == SERVER_EVENT:
+            answer = ServerAnswer(request, wire.revive(said.get("data")))
+        elif type(said.get("sockets")) is list:
+            answer = Fetched(request, tuple(_record(each) for each in said["sockets"] if isinstance(each, dict)))
+        else:
+            return
+        self._listener.received(namespace, str(server), answer)
+
+    # -- who is there ------------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        for namespace in list(self._namespaces):
+            if namespace not in self._greeted and self._ears.hears(self._channel(namespace, "-request")):
+                self._say_hello(namespace)
+        channel = self._channel("/", "-request")
+        if self._link.address.is_cluster:
+            self._link.ask(lambda client: _subscribers(client, channel), lambda count, error: self._counted(count))
+        else:
+            self._link.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: self._counted(reply[1] if type(reply) is list else 1))
+
+    def _say_hello(self, namespace: str) -> None:
+        self._names[namespace] = set()
+        self._greeted.add(namespace)
+        self._request(namespace, {"type": HELLO, "uid": self.id, "ask": True})
+
+    def _counted(self, count: int | None) -> None:
+        self._nodes = max(1, count or 1)
+
+    def _channel(self, namespace: str, kind: str = "") -> str:
+        return f"{self._key}{kind}#{namespace}#"
+
+    def _subscriptions(self, namespace: str) -> list[tuple[str, str, Hear]]:
+        """Return what a namespace listens for: how, where, and who hears it."""
+        response = self._channel(namespace, "-response")
+        return [
+            (PATTERN, escaped(self._channel(namespace)) + "*", self._broadcast),
+            (PLAIN, response, self._response),
+            (PLAIN, f"{response}{self.id}#", self._response),
+            (PLAIN, self._channel(namespace, "-request"), self._requested),     # the last: who hears it is counted on
+        ]
+
+
+def _fetched(answer: Fetched, form: int) -> dict[str, Any]:
+    if form == SOCKETS:
+        return {"sockets": [client.id for client in answer.clients]}
+    if form == ALL_ROOMS:
+        return {"rooms": sorted({room for client in answer.clients for room in client.rooms})}
+    return {
+        "sockets": [
+            {"id": client.id, "handshake": client.handshake, "rooms": list(client.rooms), "data": client.data}
+            for client in answer.clients
+        ]
+    }
+
+
+def _record(said: dict[str, Any]) -> ClientRecord:
+    handshake, data = said.get("handshake"), said.get("data")
+    return ClientRecord(
+        str(said.get("id", "")),
+        handshake if isinstance(handshake, dict) else {},
+        wire.strings(said.get("rooms")),
+        wire.revive(data) if isinstance(data, dict) else {},
+    )
+
+
+def _subscribers(client: Any, channel: str) -> int:
+    """Return how many listen to a channel, at all nodes of a cluster."""
+    count = sum(number for _, number in client.pubsub_numsub(channel))
+    return int(count)

@@ -1,0 +1,390 @@
+"""Servers joined by Redis Streams, together with those of Node.js that use npm's `@socket.io/redis-streams-adapter` 0.3.
+
+What must not be lost goes through a stream: broadcasts, who joins and leaves rooms, who is disconnected. Each server reads it from where
+it stopped, so a connection that was lost costs nothing. Questions and answers go through Pub/Sub.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from ...drivers.base import Driver, Timer
+from ...drivers.locks import native_rlock
+from ..base import (
+    AdapterListener,
+    AdapterStatus,
+    Answer,
+    Broadcast,
+    Fetch,
+    Message,
+    Restored,
+    ServerEvent,
+    SessionRecord,
+)
+from . import streams_wire as wire
+from .ears import PLAIN, Ears, server_id
+from .link import Line, Link, Value
+from .own import PATIENCE_SECONDS, Desk, Handed
+from .sessions import Search
+from .streams_wire import Body
+
+BLOCK_SECONDS: Final = 1.0
+"""How long Redis waits for an entry before it says that there is none: less than a connection may be silent."""
+TICK_SECONDS: Final = 0.25
+AFTER_SECONDS: Final = 1.0
+"""How long a question is held back for what its server has put into the stream before."""
+MAX_HELD: Final = 1000
+"""Questions that may wait for what was published before them to be in the stream."""
+
+ADD_ONCE: Final = """
+local bound, seen = '+', 0
+while seen < tonumber(ARGV[3]) do
+  local page = redis.call('XREVRANGE', KEYS[1], bound, '-', 'COUNT', 100)
+  if #page == 0 then break end
+  for _, entry in ipairs(page) do
+    local fields, uid, n = entry[2], nil, nil
+    for at = 1, #fields, 2 do
+      if fields[at] == 'uid' then uid = fields[at + 1] elseif fields[at] == 'n' then n = fields[at + 1] end
+    end
+    if uid == ARGV[1] and n then
+      if tonumber(n) >= tonumber(ARGV[2]) then return entry[1] end
+      seen = tonumber(ARGV[3])
+      break
+    end
+  end
+  seen = seen + #page
+  if #page < 100 then break end
+  local ms, count = string.match(page[#page][1], '(%d+)-(%d+)')
+  if count == '0' then
+    bound = string.format('%.0f', tonumber(ms) - 1)
+  else
+    bound = ms .. '-' .. string.format('%.0f', tonumber(count) - 1)
+  end
+end
+return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
+"""
+"""Add an entry unless this server's newest one has its number, or a later one: it has arrived, and only the reply was lost."""
+
+_log = logging.getLogger("sync_sio.redis")
+
+
+class RedisStreamsAdapter:
+    """Links this server to all that use the same Redis and stream. Give it to `Server(adapter=…)`.
+
+    With `connection_state_recovery` clients may come back to any server: see docs/redis-streams.md.
+
+    Args:
+        url: see `sync_sio.adapters.redis.address.Address`: `redis://`, `rediss://`, `unix://`, Sentinel, Cluster, Valkey.
+        stream: the stream's key; Node.js calls it `streamName`.
+        stream_count: how many streams there are: `name-0` and so on, each for a part of the namespaces; the same on all servers.
+        max_len: entries that a stream keeps, about: who has missed more cannot be recovered.
+        channel_prefix: with what the names of channels begin; `channelPrefix`.
+        session_prefix: with what the keys of sessions begin; `sessionKeyPrefix`.
+        requests_timeout: seconds in which other servers must answer `fetch_sockets` and `server_side_emit`.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379",
+        *,
+        stream: str = "socket.io",
+        stream_count: int = 1,
+        max_len: int = 10_000,
+        channel_prefix: str = "socket.io",
+        session_prefix: str = "sio:session:",
+        requests_timeout: float = 5.0,
+    ) -> None:
+        for name, value in (("stream_count", stream_count), ("max_len", max_len)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}: a whole number above 0 is wanted")
+        self.requests_timeout = requests_timeout
+        self._link = Link(url)
+        self._stream = stream
+        self._stream_count = stream_count
+        self._max_len = max_len
+        self._prefix = channel_prefix
+        self._session_prefix = session_prefix
+        self._renew()
+
+    def _renew(self) -> None:
+        self.id = server_id()
+        """What this server is called among the others."""
+        self._desk: Desk
+        self._listener: AdapterListener
+        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self._namespaces: set[str] = set()
+        self._greeted: set[str] = set()
+        self._names: dict[str, set[str]] = {}       # by namespace: servers that have said hello
+        self._nodes = 1
+        self._timer: Timer | None = None
+        self._lock = native_rlock()                 # guards what follows: numbers are in the order of what is said to Redis
+        self._number = 0
+        self._unconfirmed: set[int] = set()
+        self._added: dict[str, str] = {}            # by stream: our newest entry that is surely in it
+        self._held: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
+
+    # -- life --------------------------------------------------------------------------------------------------------------
+
+    def start(self, listener: AdapterListener, driver: Driver) -> None:
+        self._renew()
+        self._listener = listener
+        self._desk = Desk(listener, driver, self.id)
+        self._link.start(driver)
+        for stream in self._streams():
+            self._link.open(f"reading {stream}", partial(self._read, stream))
+        self._ears.start()
+        self._timer = driver.later(TICK_SECONDS, self._tick)
+
+    def close(self) -> None:
+        for namespace in list(self._namespaces):
+            self._say_type(namespace, wire.BYE)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self._link.close()
+
+    def abandon(self) -> None:
+        self._link.abandon()
+        self._renew()
+
+    def enter(self, namespace: str) -> None:
+        self._namespaces.add(namespace)
+        self._ears.add(PLAIN, self._channel(namespace, self.id), self._channel(namespace))
+
+    def leave(self, namespace: str) -> None:
+        self._namespaces.discard(namespace)
+        self._greeted.discard(namespace)
+        self._names.pop(namespace, None)
+        self._ears.remove(PLAIN, self._channel(namespace), self._channel(namespace, self.id))
+
+    def others(self, namespace: str) -> None:
+        """Return None: Redis counts them when they are asked."""
+
+    def status(self) -> AdapterStatus:
+        link = self._link
+        lag = 0.0 if link.is_over else max(self._ears.lag, self._desk.lag)
+        return AdapterStatus(link.is_connected, lag, self._nodes, link.last_error)
+
+    # -- to the others -----------------------------------------------------------------------------------------------------
+
+    def publish(self, namespace: str, message: Message) -> None:
+        body = wire.body_of(message, self._listener.json_default)
+        request = message.request if isinstance(message, Broadcast | Fetch | ServerEvent) else None
+        if body is None:
+            return
+        if wire.is_durable(message):
+            self._add(namespace, body, None)
+        elif isinstance(message, Broadcast | Fetch) and message.target.rooms is not None and not message.target.rooms:
+            self._listener.reached(str(request), 0, ())         # nobody is meant
+        else:
+            self._ask(namespace, body, request)
+
+    def publish_kept(self, namespace: str, broadcast: Broadcast) -> None:
+        body = wire.body_of(broadcast, self._listener.json_default)
+        if body is not None:
+            self._add(namespace, body, replace(broadcast, data=body[1]["packet"]["data"]))
+            if not self._link.is_connected:
+                self._desk.deliver_late(0.0)
+
+    def answer(self, namespace: str, server: str, answer: Answer) -> None:
+        if type(answer).__name__ == "ClientGone" and server not in self._names.get(namespace, ()):
+            return                                              # those of Node.js have no form for it
+        body = wire.body_of(answer, self._listener.json_default)
+        if body is not None:
+            self._link.say("PUBLISH", self._channel(namespace, server), wire.envelope(self.id, namespace, body))
+
+    def _add(self, namespace: str, body: Body, own: Broadcast | None) -> None:
+        stream = self._stream_of(namespace)
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._unconfirmed.add(number)
+            if own is not None:
+                self._desk.expect(number, namespace, own)
+            fields = wire.entry(self.id, namespace, body, number)
+            command: list[Value] = ["XADD", stream, "MAXLEN", "~", self._max_len, "*", *fields]
+            self._link.say(
+                *command,
+                tell=partial(self._was_added, stream, number),
+                again=("EVAL", ADD_ONCE, 1, stream, self.id, number, self._max_len, *fields),
+            )
+
+    def _was_added(self, stream: str, number: int, reply: Any) -> None:
+        """Redis has answered (the thread that sends)."""
+        if isinstance(reply, Exception):
+            self._link.driver.spawn(self._desk.refused, number)
+        held = []
+        with self._lock:
+            self._unconfirmed.discard(number)
+            if not isinstance(reply, Exception):
+                self._added[stream] = reply.decode() if isinstance(reply, bytes) else reply
+            oldest = min(self._unconfirmed, default=self._number + 1) if self._held else 0
+            while self._held and self._held[0][0] < oldest:
+                held.append(self._held.popleft()[1])
+        for say in held:
+            say()
+
+    def _ask(self, namespace: str, body: Body, request: str | None) -> None:
+        """Publish what is answered or needs no keeping, once all that was said before is in the stream."""
+        say = partial(self._say_after, namespace, body, request)
+        with self._lock:
+            if self._unconfirmed:
+                if len(self._held) < MAX_HELD:
+                    self._held.append((self._number, say))
+                return
+        say()
+
+    def _say_after(self, namespace: str, body: Body, request: str | None) -> None:
+        channel = self._channel(namespace)
+        data = wire.envelope(self.id, namespace, body, self._added.get(self._stream_of(namespace), ""))
+        self._link.say("PUBLISH", channel, data, tell=None if request is None else partial(self._asked, namespace, channel, request))
+
+    def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
+        """Redis has given a request to so many."""
+        if not isinstance(reply, int):
+            return                              # it was not asked: nobody will answer in time
+        if self._link.address.is_cluster:       # where only those at the same node were counted
+            self._link.ask(
+                lambda client: sum(number for _, number in client.pubsub_numsub(channel)),
+                lambda count, error: None if error is not None else self._count(namespace, channel, request, count),
+            )
+        else:
+            self._count(namespace, channel, request, reply)
+
+    def _count(self, namespace: str, channel: str, request: str, count: int) -> None:
+        others = max(0, count - self._ears.hears(channel))
+        names = self._names.get(namespace, set())
+        if len(names) > others:                 # one of them has died: who is still there says so
+            self._say_hello(namespace)
+        self._listener.reached(request, others, tuple(names))
+
+    # -- from the stream ---------------------------------------------------------------------------------------------------
+
+    def _read(self, stream: str, line: Line) -> None:
+        """Read from where it was stopped, or from now on (a thread of its own)."""
+        client, desk = line.client, self._desk
+        newest = client.xrevrange(stream, count=1)
+        end = newest[0][0].decode() if newest else "0-0"
+        place = desk.place(stream)
+        if not place:
+            place = end
+        elif wire.number(end) < wire.number(place):
+            _log.warning("%r: stream %s has begun anew: what was in it is lost", self._link.address, stream)
+            place = "0-0"
+        desk.start_at(stream, place)
+        line.up()
+        while not line.is_over:
+            found = client.xread({stream: place}, count=100, block=round(BLOCK_SECONDS * 1000))
+            for _, entries in found or ():
+                for raw, fields in entries:
+                    place = raw.decode()
+                    self._take(stream, place, fields)
+
+    def _take(self, stream: str, place: str, fields: dict[bytes, bytes]) -> None:
+        if fields.get(b"uid") == self.id.encode():
+            self._desk.came_back(int(fields.get(b"n", b"0")), stream, place)
+            return
+        handed = Handed("", "", None, stream, place)
+        if fields.get(b"nsp", b"").decode(errors="replace") in self._namespaces:
+            try:
+                found = wire.from_entry(fields)
+            except ValueError as error:
+                _log.warning("%r: entry %s of %s is not understood: %s", self._link.address, place, stream, error)
+            else:
+                if found is not None:
+                    handed = Handed(found[1], found[0], wire.with_place(found[2], place), stream, place)
+        self._desk.came(handed)
+
+    # -- from Pub/Sub ------------------------------------------------------------------------------------------------------
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        server, namespace, message, after = wire.from_envelope(data)
+        if server == self.id or namespace not in self._namespaces:
+            return
+        if isinstance(message, int):
+            self._greet(namespace, server, message)
+            return
+        if after:
+            self._desk.wait_for(self._stream_of(namespace), after, AFTER_SECONDS)
+        if message is not None:
+            self._listener.received(namespace, server, message)
+
+    def _greet(self, namespace: str, server: str, kind: int) -> None:
+        if kind == wire.BYE:
+            self._names.get(namespace, set()).discard(server)
+            self._listener.server_left(server)
+            return
+        self._names.setdefault(namespace, set()).add(server)
+        if kind == wire.HELLO:
+            self._say_type(namespace, wire.HELLO_TOO)
+
+    def _say_hello(self, namespace: str) -> None:
+        self._names[namespace] = set()
+        self._greeted.add(namespace)
+        self._say_type(namespace, wire.HELLO)
+
+    def _say_type(self, namespace: str, kind: int) -> None:
+        self._link.say("PUBLISH", self._channel(namespace), wire.envelope(self.id, namespace, (kind, {})))
+
+    # -- time --------------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """See to it that clients here get what Redis keeps to itself (a timer: phase one)."""
+        if self._timer is None:
+            return
+        driver = self._link.driver
+        if self._desk.has_late():
+            driver.spawn(self._desk.deliver_late, PATIENCE_SECONDS)
+        self._timer = driver.later(TICK_SECONDS, self._tick)
+
+    def _beat(self) -> None:
+        """Once a second, while connected (the thread that listens)."""
+        for namespace in list(self._namespaces):
+            if namespace not in self._greeted and self._ears.hears(self._channel(namespace)):
+                self._say_hello(namespace)
+        channel = self._channel("/")
+        if self._link.address.is_cluster:
+            self._link.ask(
+                lambda client: sum(number for _, number in client.pubsub_numsub(channel)), lambda count, error: self._counted(count)
+            )
+        else:
+            self._link.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: self._counted(reply[1] if type(reply) is list else 1))
+
+    def _counted(self, count: int | None) -> None:
+        self._nodes = max(1, count or 1)
+
+    # -- recovery (RecoveryStore) ------------------------------------------------------------------------------------------
+
+    def position(self, namespace: str) -> str:
+        return self._desk.place(self._stream_of(namespace))
+
+    def number(self, offset: str) -> int:
+        return wire.number(offset)
+
+    def save(self, namespace: str, session: SessionRecord, seconds: float) -> None:
+        text = wire.session(session, self._listener.json_default)
+        command = ("SET", self._session_prefix + session.pid, text, "PX", max(1, round(seconds * 1000)))
+        self._link.say(*command, again=command)
+
+    def restore(self, namespace: str, pid: str, offset: object, then: Callable[[Restored | None], None]) -> None:
+        search = Search(self._link, self._stream_of(namespace), self._max_len, namespace, offset, then)
+        search.begin(self._session_prefix + pid)
+
+    # -- names -------------------------------------------------------------------------------------------------------------
+
+    def _streams(self) -> list[str]:
+        return [self._stream] if self._stream_count == 1 else [f"{self._stream}-{number}" for number in range(self._stream_count)]
+
+    def _stream_of(self, namespace: str) -> str:
+        return wire.stream_of(self._stream, self._stream_count, namespace)
+
+    def _channel(self, namespace: str, server: str = "") -> str:
+        return f"{self._prefix}#{namespace}#{server}#" if server else f"{self._prefix}#{namespace}#"

@@ -1,0 +1,112 @@
+"""The connection to Redis: it never stops the process, comes back by itself, and says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sync_sio.adapters.redis.address import Address
+from tests.redis_server import RedisServer
+from tests.tools import ROOT
+
+ADDRESSES = {
+    "redis://localhost": "redis://localhost",
+    "redis://user:secret@host:7000/3": "redis://host:7000/3",
+    "rediss://:secret@host?ssl_ca_certs=/x.pem": "rediss://host",
+    "valkeys://host/1": "valkeys://host/1",
+    "unix:///run/redis.sock?db=2": "unix:///run/redis.sock",
+    "redis+sentinel://:secret@a,b:26380,[::1]:5/main/3": "redis+sentinel://a,b:26380,[::1]:5/main/3",
+    "rediss+cluster://u:p@a:7000,b:7001": "rediss+cluster://a:7000,b:7001",
+}
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_an_address_shows_no_password(url: str) -> None:
+    assert repr(Address(url)) == ADDRESSES[url]
+    assert "secret" not in repr(Address(url))
+
+
+def test_what_an_address_says_is_used() -> None:
+    def options(url: str) -> dict[str, object]:
+        return dict(Address(url).client().connection_pool.connection_kwargs)
+
+    plain = options("valkey://user:pass%40word@host:7000/3?socket_timeout=9")
+    assert {name: plain[name] for name in ("host", "port", "db", "username", "password", "socket_timeout")} == {
+        "host": "host", "port": 7000, "db": 3, "username": "user", "password": "pass@word", "socket_timeout": 9.0,
+    }  # fmt: skip
+    assert options("unix:///run/redis.sock?db=2")["path"] == "/run/redis.sock"
+    pool = Address("rediss+sentinel://:secret@a,b:26380/main/3?sentinel_password=other").client().connection_pool
+    assert (pool.service_name, pool.connection_kwargs["db"], pool.connection_kwargs["password"]) == ("main", 3, "secret")
+    assert [
+        (kwargs["host"], kwargs["port"], kwargs["password"])
+        for kwargs in (sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels)
+    ] == [("a", 26379, "other"), ("b", 26380, "other")]
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "redis+sentinel://host", "unix+cluster:///x", "redis+x://h"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="url="):
+        Address(url)
+
+
+@pytest.mark.parametrize("kind", ["threads", "gevent", "patched"])
+def test_a_link_comes_back_and_stops_nothing_meanwhile(redis: RedisServer, kind: str) -> None:
+    command = [sys.executable, "-m", "tests.adapters.link_story", kind, f"{redis.url}?socket_timeout=1"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
+        assert told.stdin is not None and told.stdout is not None and told.stderr is not None
+        asked: list[str] = []
+        hangs = False
+        for line in told.stdout:
+            match asked.append(line.strip()) or asked[-1]:
+                case "kill":
+                    redis.kill()
+                case "stop":
+                    redis.stop()
+                case "hang":
+                    redis.hang()
+                    hangs = True
+                case "start" if hangs:
+                    redis.go_on()
+                    hangs = False
+                case "start":
+                    redis.start()
+                case "drop clients":
+                    redis.client().client_kill_filter(_type="normal")
+                    redis.client().client_kill_filter(_type="pubsub")
+            told.stdin.write("\n")
+            told.stdin.flush()
+        log = told.stderr.read()
+    assert told.returncode == 0, log
+    assert asked == ["kill", "start", "hang", "start", "stop", "start", "drop clients", "end"]
+    assert log.count("connected again") == 4
+    assert log.count("not connected") == 4
+
+
+def test_a_link_that_never_connected_says_so_and_ends(tmp_path: Path) -> None:
+    from sync_sio.adapters.redis.link import Link
+    from sync_sio.drivers.choose import choose
+
+    driver = choose("threads", None, None)
+    for url in (f"unix://{tmp_path}/none", f"redis+cluster://127.0.0.1:{_unused_port()}"):
+        link = Link(url)
+        link.start(driver)
+        for number in range(40):
+            link.say("PUBLISH", "x", "." * 1_000_000 if number % 2 else b"." * 1_000_000)
+        told = driver.waiter()
+        link.ask(lambda client: client.ping(), lambda answer, error, told=told: told.set(error))
+        assert told.wait(20) and isinstance(told.value, Exception)
+        assert not link.is_connected and link.last_error
+        assert link._waiting_bytes <= 16_000_000
+        link.close()
+    driver.stop(1)
+
+
+def _unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
