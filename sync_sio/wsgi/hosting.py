@@ -41,8 +41,8 @@ class Hosting:
     silent: Limit | None = None
 
 
-def hosting_of(environ: Environ, start_response: StartResponse) -> Hosting:
-    """Read the settings of the server that made this request."""
+def hosting_of(environ: Environ, start_response: StartResponse | None = None) -> Hosting:
+    """Read the settings of the server that made this request; without `start_response` gunicorn does not say all."""
     is_shared = bool(environ.get("wsgi.multiprocess"))
     if "uwsgi.version" in environ:
         options = _uwsgi_options()
@@ -52,7 +52,7 @@ def hosting_of(environ: Environ, start_response: StartResponse) -> Hosting:
     return Hosting(is_shared)
 
 
-def _sync_worker_limit(start_response: StartResponse) -> Limit | None:
+def _sync_worker_limit(start_response: StartResponse | None) -> Limit | None:
     """gunicorn's sync worker tells the master that it lives between two requests only; the other workers do so beside them."""
     # A middleware may have put its own function in front, and then nobody says.
     config = getattr(getattr(start_response, "__self__", None), "cfg", None)

@@ -27,6 +27,8 @@ __all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", 
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own server puts the connection that it serves."""
+HANDSHAKEN: Final = "sync_sio.handshaken"
+"""Set in a request that another worker has passed on, if its web server has answered the WebSocket handshake."""
 READ_AHEAD: Final = 65536
 
 
@@ -145,7 +147,7 @@ def _find(environ: Environ) -> _Found:
 
 def _embedded(environ: Environ) -> _Found:
     connection = environ[EMBEDDED]
-    return _Found("sync_sio", connection, connection.read_ahead)
+    return _Found("sync_sio", connection, connection.read_ahead, handshaken=bool(environ.get(HANDSHAKEN)))
 
 
 def _gevent_websocket(environ: Environ) -> _Found:
