@@ -180,7 +180,7 @@ def test_everything_that_is_done_to_many_reaches_the_clients_of_all_workers(four
         for client in clients:
             client.call("join", "all")
 
-        value = {"text": "\u2028 \ud83d\ude00", "bytes": {"_placeholder": True, "num": 0}, "numbers": [1, 2.5, None, True]}
+        value = {"text": "\u2028 \U0001f600", "bytes": {"_placeholder": True, "num": 0}, "numbers": [1, 2.5, None, True]}
         a.engine.send("451-" + json.dumps(["shout", value]), b"\x00\xff")
         for client in clients:
             assert client.receive() == ["heard", {**value, "bytes": b"\x00\xff"}]
