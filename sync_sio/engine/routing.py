@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sync_sio.engine")
 
+WIRE: Final = 1
+"""What workers say to each other, as a number: those of another release may say it otherwise."""
 LOOK: Final = 5.0
 """Seconds between two looks whether a client is too slow to take its answer."""
 _PLAIN: Final = (str, bool, int, type(None))
@@ -43,20 +45,16 @@ _HEAD: Final = "{method} / HTTP/1.1\r\nHost: passed\r\nContent-Length: {length}\
 class Routing:
     """What one engine server has to do with other workers.
 
-    Args:
-        environ: the first request.
-
     Raises:
         CannotMeet: there is no way to the others. The message says why.
     """
 
-    def __init__(self, server: EngineServer, environ: Environ) -> None:
+    def __init__(self, server: EngineServer) -> None:
         self._server = server
         self._connections: set[HttpConnection] = set()
         self._habits: dict[str, Habit] = {}
         self._is_looking = False
-        meeting = Meeting(f"{environ.get('SCRIPT_NAME', '')} {server.options.path} {type(server).__name__}")
-        self.bus = Bus(meeting, server.driver, self._arrived)
+        self.bus = Bus(Meeting(f"{WIRE} {server.purpose}"), server.driver, self._arrived)
 
     def session_id(self, random: str) -> str:
         """Return an id that says whose the session is, of the same length."""

@@ -47,6 +47,11 @@ from .state import CLOSED
 logger = logging.getLogger("sync_sio.engine")
 F = TypeVar("F", bound=Callable[..., Any])
 
+_made: dict[str, int] = {}
+"""How many servers were made for each path: mounted at different places, they may have the same one."""
+_made_lock = native_lock()
+
+
 class EngineServer:
     """An Engine.IO v4 server, and a WSGI application.
 
@@ -97,6 +102,10 @@ class EngineServer:
         self.routing: Routing | None = None
         """The other workers of this address; None: there are none, or no way to them."""
         self.why_alone = ""
+        with _made_lock:
+            number = _made[_options.path] = _made.get(_options.path, 0) + 1
+        self.purpose = f"{_options.path} {number}"
+        """Which server of its process this is: the same in all workers, which run the same program."""
         self.is_started = False
         self.started_at = 0.0
         self.is_closed = False
@@ -203,7 +212,7 @@ class EngineServer:
                 self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout, self.notices.remind)
                 self.started_at = self.driver.now()
                 if environ is not None and hosting_of(environ).is_shared:
-                    self._join_workers(environ)
+                    self._join_workers()
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
                 _close_at_exit(self)
@@ -211,10 +220,10 @@ class EngineServer:
             self.on_start()
         return self.driver
 
-    def _join_workers(self, environ: Environ) -> None:
+    def _join_workers(self) -> None:
         """Several processes serve this address: find the others."""
         try:
-            self.routing = Routing(self, environ)
+            self.routing = Routing(self)
         except CannotMeet as error:
             self.why_alone = str(error)
         else:

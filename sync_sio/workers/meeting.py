@@ -43,11 +43,14 @@ class Meeting:
     def __init__(self, purpose: str) -> None:
         if not hasattr(_socket, "SCM_RIGHTS"):
             raise CannotMeet("this system cannot pass descriptors between processes")
-        self.directory = _directory()
-        self._marks = {_mark(f"{purpose} {identity}") for identity in _listening()}
+        try:
+            self.directory = _directory()
+            self._marks = {_mark(f"{purpose} {identity}") for identity in _listening()}
+            ids = {name.partition(".")[0] for name in os.listdir(self.directory)}
+        except OSError as error:
+            raise CannotMeet(f"what there is cannot be looked at: {error}") from error
         if not self._marks:
             raise CannotMeet("this process does not know the socket on which its clients arrive")
-        ids = {name.partition(".")[0] for name in os.listdir(self.directory)}
         self.id = _new_id()
         while self.id in ids:
             self.id = _new_id()

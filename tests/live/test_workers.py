@@ -19,7 +19,7 @@ import pytest
 from tests import tools
 
 from .servers import HERE, Server, Servers, wait_for
-from .wire import PollingClient, SocketClient, WebSocketClient, upgrade
+from .wire import Http, PollingClient, SocketClient, WebSocketClient, upgrade
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
@@ -32,8 +32,10 @@ def own(tmp_path: Path) -> Servers:
     return Servers(tmp_path)
 
 
-def several(own: Servers, kind: str, workers: int = 4, extra: tuple[str, ...] = (), hooks: str = "", **options: Any) -> Any:
-    return own.fresh(kind, hooks, APP, ("--workers", str(workers), *extra), **options)
+def several(
+    own: Servers, kind: str, workers: int = 4, extra: tuple[str, ...] = (), hooks: str = "", environ: Any = None, **options: Any
+) -> Any:
+    return own.fresh(kind, hooks, {**APP, **(environ or {})}, ("--workers", str(workers), *extra), **options)
 
 
 def warnings(server: Server) -> list[str]:
@@ -136,7 +138,12 @@ transports = {"polling": PollingClient, "websocket": WebSocketClient}
 
 def test_a_session_that_polls_is_served_whoever_gets_its_requests(four: Server) -> None:
     """Each request is on a connection of its own, so any worker may get it."""
-    with contextlib.closing(PollingClient(four.address)) as client:
+    poll_anywhere(four)
+
+
+def poll_anywhere(server: Server, big: int = 300_000) -> None:
+    """`big`: characters; more than fits into the kernel's buffers."""
+    with contextlib.closing(PollingClient(server.address, is_tls=server.is_tls)) as client:
         socket = SocketClient(client)
         socket.wait_until_connected()
         [worker] = socket.call("who")
@@ -146,22 +153,28 @@ def test_a_session_that_polls_is_served_whoever_gets_its_requests(four: Server) 
             assert socket.call("who") == [worker]
             socket.emit("shout", number)
             assert socket.receive() == ["heard", number]
+        client.getter.close()
         client.start_get()                      # one that waits
-        other = connected(four, "websocket")
-        other.emit("shout", "x" * 300_000)      # more than fits into the kernel's buffers
-        assert socket.receive() == ["heard", "x" * 300_000]
-        other.close()
+        with contextlib.closing(connected(server)) as other:
+            other.emit("shout", "x" * big)
+            assert socket.receive() == ["heard", "x" * big]
 
 
 def test_a_session_is_upgraded_whoever_gets_the_websocket(four: Server) -> None:
+    upgrade_anywhere(four)
+
+
+def upgrade_anywhere(server: Server, big: int = 300_000) -> None:
     for _ in range(8):
-        polling = PollingClient(four.address)
+        polling = PollingClient(server.address, is_tls=server.is_tls)
         socket = SocketClient(polling)
         socket.wait_until_connected()
         [worker] = socket.call("who")
-        socket.engine = upgrade(polling)
+        socket.engine = upgrade(polling, server.is_tls)
         polling.leave()
         assert socket.call("who") == [worker]
+        socket.emit("shout", "x" * big)
+        assert socket.receive() == ["heard", "x" * big]
         socket.close()
 
 
@@ -226,3 +239,50 @@ def test_a_worker_that_dies_is_not_waited_for(four: Server) -> None:
         os.kill(victim, signal.SIGKILL)
         assert a.wait_for_ack(5) == [sorted([a.id, b.id])]
         assert [sid for sid, _ in a.call("fetch", "survivors")[0]] == sorted([a.id, b.id])
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_through_tls_the_bytes_go_through_the_worker_that_has_the_keys(own: Servers, certificate: dict[str, str], kind: str) -> None:
+    with several(own, kind, environ=certificate) as server:
+        poll_anywhere(server)
+        upgrade_anywhere(server)
+        wait_for(lambda: server.page("/audit") == [], say=lambda: str(server.page("/audit")))
+        assert warnings(server) == []
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_where_sockets_cannot_be_had_the_answer_goes_through_the_worker_that_was_asked(own: Servers, kind: str) -> None:
+    with several(own, kind, hooks="hidden") as server:
+        poll_anywhere(server)
+        assert all("no WebSocket is possible" in line for line in warnings(server))
+
+
+def test_ids_of_the_applications_own_are_found_by_asking(own: Servers) -> None:
+    with several(own, "gunicorn-gthread", hooks="generate_id") as server:
+        poll_anywhere(server)
+        upgrade_anywhere(server)
+        with PollingClient(server.address).getter as http:
+            assert http.request("GET", "/socket.io/?EIO=4&transport=polling&sid=unknown").json()["code"] == 1
+
+
+def test_old_clients_are_passed_on_too(own: Servers) -> None:
+    with several(own, "gunicorn-gthread", allow_eio3=True) as server:
+        for _ in range(8):
+            with Http(server.address) as http:
+                body = http.request("GET", "/socket.io/?EIO=3&transport=polling").text
+            sid = json.loads(body[body.index("{") : body.index("}") + 1])["sid"]
+            with Http(server.address) as http:
+                assert http.request("GET", f"/socket.io/?EIO=3&transport=polling&sid={sid}").text == "2:40"
+
+
+@pytest.mark.parametrize("extra", [("--preload",), ("--reuse-port",)])
+def test_workers_that_are_reloaded_find_each_other(own: Servers, extra: tuple[str, ...]) -> None:
+    with several(own, "gunicorn-gthread", 2, extra) as server, contextlib.ExitStack() as stack:
+        old = spread(server, "websocket", stack, 2)
+        server.signal(signal.SIGHUP)
+        for client in old:
+            client.engine.wait_for_end()
+        a, b = spread(server, "polling", stack, 2)
+        a.emit("shout", "after the reload")
+        assert a.receive() == b.receive() == ["heard", "after the reload"]
+        wait_for(lambda: server.page("/status")[1] == 2, say=lambda: str(server.page("/status")))

@@ -11,6 +11,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
 
 from sync_sio import AckTimeout, Server
@@ -31,7 +32,17 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
 
 
 io = application = Server(pages, **options)
-if "generate_id" in os.environ.get("LIVE_HOOKS", ""):
+hooks = os.environ.get("LIVE_HOOKS", "").split()
+
+if "hidden" in hooks:
+    # as some middleware does, and servers that are not written in Python: nobody gets at the client's socket
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:  # type: ignore[no-redef]
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        kept = {name: value for name, value in environ.items() if name != "gunicorn.socket"}
+        return io({**kept, "wsgi.input": BytesIO(environ["wsgi.input"].read(size))}, start_response)
+
+if "generate_id" in hooks:
     io.engine.generate_id = lambda environ: uuid.uuid4().hex
 
 
