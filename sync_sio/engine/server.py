@@ -211,7 +211,7 @@ class EngineServer:
                 self.notices = Notices(logger, self.driver.now)
                 self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout, self.notices.remind)
                 self.started_at = self.driver.now()
-                if environ is not None and hosting_of(environ).is_shared:
+                if environ is not None and self._given_driver is None and hosting_of(environ).is_shared:
                     self._join_workers()
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True

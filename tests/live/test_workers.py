@@ -18,7 +18,7 @@ import pytest
 
 from tests import tools
 
-from .servers import HERE, Server, Servers, wait_for
+from .servers import HERE, HOST, Server, Servers, wait_for
 from .wire import Http, PollingClient, SocketClient, WebSocketClient, upgrade
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
@@ -273,6 +273,37 @@ def test_old_clients_are_passed_on_too(own: Servers) -> None:
             sid = json.loads(body[body.index("{") : body.index("}") + 1])["sid"]
             with Http(server.address) as http:
                 assert http.request("GET", f"/socket.io/?EIO=3&transport=polling&sid={sid}").text == "2:40"
+
+
+@pytest.mark.usefixtures("uwsgi", "npm_packages")
+def test_the_processes_of_uwsgi_find_each_other(own: Servers, node: Path, tmp_path: Path) -> None:
+    config = tmp_path / "uwsgi.ini"
+    config.write_text(f"""[uwsgi]
+http-socket = {HOST}:$(LIVE_PORT)
+module = workers_app:application
+master = true
+processes = 3
+threads = 4
+die-on-term = true
+""")
+    with own.fresh("uwsgi", environ={"LIVE_CONFIG": str(config)}) as server, crowd(node, server, 50) as clients:
+        first = clients.round("first")
+        assert all(each[1:] == [0, [], "websocket"] for each in first)
+        assert len({worker for worker, *_ in first}) > 1
+        assert warnings(server) == []
+
+
+
+@pytest.mark.parametrize("kind", ["forking-pywsgi", "forking-pywsgi-patched"])
+def test_processes_of_any_make_find_each_other(own: Servers, kind: str) -> None:
+    """gevent's own server, in three children that share the parent's socket; patched or not."""
+    with own.fresh(kind, environ=APP) as server, contextlib.ExitStack() as stack:
+        poll_anywhere(server)
+        upgrade_anywhere(server)
+        a, b = spread(server, "websocket", stack, 2)
+        a.emit("shout", 1)
+        assert b.receive() == ["heard", 1]
+        assert warnings(server) == []
 
 
 @pytest.mark.parametrize("extra", [("--preload",), ("--reuse-port",)])
