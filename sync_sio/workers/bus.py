@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
-from ..drivers.base import Driver, Waiter
+from ..drivers.base import Driver, Timer, Waiter
 from ..drivers.locks import native_lock
 from .link import HELLO, MESSAGE, REQUEST, Carried, Link, frame
 from .meeting import ID_LENGTH, Meeting, clear
@@ -64,7 +64,7 @@ class Bus:
         """Workers that have not dialled us yet."""
         self._waiters: list[Waiter] = []
         self._is_closed = False
-        self._is_dialling_again = False
+        self._again: Timer | None = None
         self._door = _Door(meeting.listen(), self._on_dialled)
         driver.watch(self._door)
         self._dial(is_first=True)
@@ -130,6 +130,8 @@ class Bus:
                 return
             self._is_closed = True
             links = list(self._links)
+        if self._again is not None:
+            self._again.cancel()
         self._meeting.leave()
         self._driver.discard(self._door)
         for link in links:
@@ -183,12 +185,11 @@ class Bus:
         return None
 
     def _dial_again(self) -> None:
-        if not self._is_dialling_again and not self._is_closed:
-            self._is_dialling_again = True
-            self._driver.later(AGAIN, self._on_time)
+        if self._again is None and not self._is_closed:
+            self._again = self._driver.later(AGAIN, self._on_time)
 
     def _on_time(self) -> None:
-        self._is_dialling_again = False
+        self._again = None
         if not self._is_closed:
             self._dial()
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 import _socket
 import os
 import stat
-import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
+from tempfile import gettempdir
 from typing import Final
 
 __all__ = ["ID_LENGTH", "CannotMeet", "Meeting"]
 
 ID_LENGTH: Final = 4
 """Characters of a worker's id, with which the ids of its sessions begin."""
-MAX_MARKS: Final = 6
-"""More would not fit into the path of a Unix socket, which takes 104 bytes on some systems."""
+MARK_LENGTH: Final = 11
+"""With its dot."""
 MAX_PATH: Final = 103
+"""Bytes that the path of a Unix socket may have, less on some systems than on Linux."""
 
 
 class CannotMeet(Exception):
@@ -45,7 +46,7 @@ class Meeting:
             raise CannotMeet("this system cannot pass descriptors between processes")
         try:
             self.directory = _directory()
-            self._marks = {_mark(f"{purpose} {identity}") for identity in _listening()}
+            self._marks = {_mark(f"{purpose} {identity}") for identity in _listening(self.directory)}
             ids = {name.partition(".")[0] for name in os.listdir(self.directory)}
         except OSError as error:
             raise CannotMeet(f"what there is cannot be looked at: {error}") from error
@@ -54,9 +55,10 @@ class Meeting:
         self.id = _new_id()
         while self.id in ids:
             self.id = _new_id()
-        self.path = os.path.join(self.directory, ".".join([self.id, *sorted(self._marks)[:MAX_MARKS]]))
-        if len(os.fsencode(self.path)) > MAX_PATH:
+        room = (MAX_PATH - len(os.fsencode(self.directory)) - 1 - ID_LENGTH) // MARK_LENGTH
+        if room < 1:
             raise CannotMeet(f"{self.directory!r} is too long a path for sockets: set TMPDIR to a shorter one")
+        self.path = os.path.join(self.directory, ".".join([self.id, *sorted(self._marks)[:room]]))
 
     def others(self) -> Iterator[tuple[str, str]]:
         """Give id and path of each other socket that is of our address. Who has left one behind may be dead."""
@@ -101,7 +103,7 @@ def clear(path: str) -> None:
 def _directory() -> str:
     user = os.geteuid()
     try:
-        directory = os.path.join(tempfile.gettempdir(), f"sync-sio-{user}")
+        directory = os.path.join(gettempdir(), f"sync-sio-{user}")
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
         found = os.lstat(directory)
@@ -112,21 +114,23 @@ def _directory() -> str:
     return directory
 
 
-def _listening() -> set[str]:
-    """Name the sockets on which this process may accept."""
+def _listening(directory: str) -> set[str]:
+    """Name the sockets on which this process may accept, but for those in `directory`, which are each worker's own."""
     found: set[str] = set()
     for name in os.listdir("/dev/fd"):
         with suppress(OSError, ValueError):
             described = os.fstat(int(name))
             if stat.S_ISSOCK(described.st_mode) and described.st_ino:
-                found |= _identities(int(name), described.st_ino)
+                found |= _identities(int(name), described.st_ino, directory)
     return found
 
 
-def _identities(number: int, inode: int) -> set[str]:
+def _identities(number: int, inode: int, directory: str) -> set[str]:
     sock = _socket.socket(fileno=os.dup(number))
     try:
         if not sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            return set()
+        if sock.family == _socket.AF_UNIX and os.path.dirname(os.fsdecode(sock.getsockname())) == directory:
             return set()
         identities = {f"inode {inode}"}
         if sock.family in (_socket.AF_INET, _socket.AF_INET6) and sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT):
