@@ -24,7 +24,7 @@ from ..wsgi.environ import Request
 from ..wsgi.relay import Pump, Relay, pair
 from ..wsgi.service import Service
 from ..wsgi.serving import HttpConnection
-from ..wsgi.takeover import HANDSHAKEN, CannotTake
+from ..wsgi.takeover import ASKED, HANDSHAKEN, CannotTake
 from .requests import bad_request
 from .responses import PARKED, SWITCHED, Answer, busy, refuse, tell_no_takeover
 
@@ -145,10 +145,6 @@ class Routing:
         self._is_looking = bool(self._connections)
         if self._is_looking:
             self._server.driver.later(LOOK, self._look)
-
-
-ASKED: Final = "sync_sio.asked"
-"""Where a request that was passed on says which workers have seen it."""
 
 
 def _described(request: Request, asked: list[str], body: bytes, leftover: bytes = b"", is_handshaken: bool = False) -> bytes:

@@ -23,12 +23,14 @@ from ..errors import SyncSioError
 from ..types import Environ, HeaderList
 from .swap import swap, why_not
 
-__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take"]
+__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take", "was_passed"]
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own server puts the connection that it serves."""
+ASKED: Final = "sync_sio.asked"
+"""Which workers have seen a request that was passed on."""
 HANDSHAKEN: Final = "sync_sio.handshaken"
-"""Set in a request that another worker has passed on, if its web server has answered the WebSocket handshake."""
+"""Set in such a request if the web server has answered the WebSocket handshake."""
 READ_AHEAD: Final = 65536
 
 
@@ -115,6 +117,11 @@ def parking_of(environ: Environ) -> Parking | None:
     """Return where this request can be answered later; None on all servers but our own."""
     connection: Parking | None = environ.get(EMBEDDED)
     return connection
+
+
+def was_passed(environ: Environ) -> bool:
+    """Tell whether another worker has passed this request on."""
+    return ASKED in environ
 
 
 def hurry(environ: Environ) -> None:

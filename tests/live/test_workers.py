@@ -103,7 +103,7 @@ def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str
         assert warnings(server) == []
 
 
-@pytest.fixture(scope="module", params=["gunicorn-gthread", "gunicorn-gevent", "gunicorn-sync", "gunicorn-gevent_pywsgi"])
+@pytest.fixture(scope="module", params=["gunicorn-gthread", "gunicorn-gevent", "gunicorn-gevent_pywsgi"])
 def four(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with several(Servers(tmp_path_factory.mktemp("four")), request.param) as server:
         yield server
@@ -241,11 +241,21 @@ def test_a_worker_that_dies_is_not_waited_for(four: Server) -> None:
         assert [sid for sid, _ in a.call("fetch", "survivors")[0]] == sorted([a.id, b.id])
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"), [("sync", {}), ("gevent-websocket", {}), ("gthread", {"ws_engine": "simple-websocket"})]
+)
+def test_other_workers_of_gunicorn_pass_requests_on(own: Servers, kind: str, options: dict[str, Any]) -> None:
+    with several(own, f"gunicorn-{kind}", 3, **options) as server:
+        poll_anywhere(server)
+        upgrade_anywhere(server)
+        assert warnings(server) == []
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_through_tls_the_bytes_go_through_the_worker_that_has_the_keys(own: Servers, certificate: dict[str, str], kind: str) -> None:
     with several(own, kind, environ=certificate) as server:
-        poll_anywhere(server)
-        upgrade_anywhere(server)
+        poll_anywhere(server, 70_000)
+        upgrade_anywhere(server, 70_000)
         wait_for(lambda: server.page("/audit") == [], say=lambda: str(server.page("/audit")))
         assert warnings(server) == []
 
