@@ -184,6 +184,8 @@ class EngineServer:
         if self.serves(environ.get("PATH_INFO", "")):
             return self._door.handle(environ, start_response)
         if self.wsgi_app is not None:
+            if not self.is_started and not self.is_closed and hosting_of(environ).is_shared:
+                self.start(environ)         # a page may emit to the clients of other workers, though this one has none yet
             return self.wsgi_app(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")])
         return [b"not found"]

@@ -252,6 +252,15 @@ def test_other_workers_of_gunicorn_pass_requests_on(own: Servers, kind: str, opt
 
 
 @pytest.mark.parametrize("kind", SERVERS)
+def test_what_a_page_emits_is_heard_from_workers_without_clients_too(own: Servers, kind: str) -> None:
+    with several(own, kind) as server, contextlib.closing(connected(server, "websocket")) as client:
+        for _ in range(40):
+            with contextlib.closing(server.http()) as http:
+                worker = int(http.request("GET", "/shout").text)
+            assert client.receive() == ["heard", worker]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
 def test_through_tls_the_bytes_go_through_the_worker_that_has_the_keys(own: Servers, certificate: dict[str, str], kind: str) -> None:
     with several(own, kind, environ=certificate) as server:
         poll_anywhere(server, 70_000)

@@ -25,6 +25,9 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     body = b"plain"
     if environ["PATH_INFO"] == "/audit":
         body = json.dumps(io.audit()).encode()
+    elif environ["PATH_INFO"] == "/shout":
+        io.emit("heard", os.getpid())
+        body = str(os.getpid()).encode()
     elif environ["PATH_INFO"] == "/status":
         body = json.dumps([os.getpid(), io.adapter_status().nodes]).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])

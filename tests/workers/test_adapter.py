@@ -30,8 +30,9 @@ from sync_sio.adapters.workers import decode, encode
 from sync_sio.errors import ProtocolError
 
 texts = st.text(st.characters(codec="utf-8"), max_size=10)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts | st.binary(max_size=20),
+    st.none() | st.booleans() | numbers | texts | st.binary(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
@@ -39,7 +40,8 @@ data = st.lists(values, min_size=1, max_size=4)
 rooms = st.frozensets(texts, max_size=3)
 targets = st.builds(Target, st.none() | rooms, rooms)
 room_tuples = st.lists(texts, max_size=3).map(tuple)
-records = st.builds(ClientRecord, texts, st.dictionaries(texts, values, max_size=2), room_tuples, st.dictionaries(texts, values, max_size=2))
+dicts = st.dictionaries(texts, values, max_size=2)
+records = st.builds(ClientRecord, texts, dicts, room_tuples, dicts)
 messages = st.one_of(
     st.builds(Broadcast, data, targets, st.booleans(), st.booleans(), st.none() | texts, st.none() | st.floats(0, 100)),
     st.builds(JoinRooms, targets, room_tuples),
