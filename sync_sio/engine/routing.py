@@ -21,6 +21,7 @@ from ..types import Environ, HeaderList, StartResponse
 from ..workers.bus import Bus
 from ..workers.meeting import CannotMeet, Meeting
 from ..wsgi.environ import Request
+from ..wsgi.hosting import program_of
 from ..wsgi.relay import Pump, Relay, pair
 from ..wsgi.service import Service
 from ..wsgi.serving import HttpConnection
@@ -45,16 +46,19 @@ _HEAD: Final = "{method} / HTTP/1.1\r\nHost: passed\r\nContent-Length: {length}\
 class Routing:
     """What one engine server has to do with other workers.
 
+    Args:
+        environ: the first request.
+
     Raises:
         CannotMeet: there is no way to the others. The message says why.
     """
 
-    def __init__(self, server: EngineServer) -> None:
+    def __init__(self, server: EngineServer, environ: Environ) -> None:
         self._server = server
         self._connections: set[HttpConnection] = set()
         self._habits: dict[str, Habit] = {}
         self._is_looking = False
-        self.bus = Bus(Meeting(f"{WIRE} {server.purpose}"), server.driver, self._arrived)
+        self.bus = Bus(Meeting(f"{WIRE} {program_of(environ)} {server.purpose}"), server.driver, self._arrived)
 
     def session_id(self, random: str) -> str:
         """Return an id that says whose the session is, of the same length."""

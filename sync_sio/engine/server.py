@@ -214,7 +214,7 @@ class EngineServer:
                 self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout, self.notices.remind)
                 self.started_at = self.driver.now()
                 if environ is not None and self._given_driver is None and hosting_of(environ).is_shared:
-                    self._join_workers()
+                    self._join_workers(environ)
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
                 _close_at_exit(self)
@@ -222,10 +222,10 @@ class EngineServer:
             self.on_start()
         return self.driver
 
-    def _join_workers(self) -> None:
+    def _join_workers(self, environ: Environ) -> None:
         """Several processes serve this address: find the others."""
         try:
-            self.routing = Routing(self)
+            self.routing = Routing(self, environ)
         except CannotMeet as error:
             self.why_alone = str(error)
         else:
