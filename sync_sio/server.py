@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
+from .adapters.workers import WorkersAdapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
 from .drivers.base import Driver, Waiter
 from .drivers.locks import native_lock
@@ -28,6 +29,7 @@ from .sockets.reaching import SERVERS_TIMEOUT
 from .sockets.site import Surrounding
 from .sockets.socket import Socket
 from .types import Environ, JsonDefault, StartResponse, WSGIApp
+from .workers.bus import Bus
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
 
@@ -182,6 +184,7 @@ class Server(Broadcaster):
         """The Engine.IO server below: connections, session ids, headers, refused requests."""
         self.engine.on_exit = self._close_at_exit
         self.engine.on_start = self._start_spawned
+        self.engine.on_workers = self._link_workers
         self.sockets: Namespace = self._hub.of("/")
         """The main namespace."""
         self._everybody = self.sockets._everybody
@@ -310,6 +313,11 @@ class Server(Broadcaster):
             waiting = list(self._to_spawn)
         for fn, args in waiting:
             self.engine.driver.spawn(fn, *args)
+
+    def _link_workers(self, bus: Bus) -> None:
+        """The workers of this machine are a cluster, if there is no other."""
+        if self._hub.adapter is None or isinstance(self._hub.adapter, WorkersAdapter):
+            self._hub.set_adapter(WorkersAdapter(bus, self.options.json_default))
 
     def add_probe(self, probe: Probe) -> None:
         """Tell a tool what happens here from now on. Any thread."""

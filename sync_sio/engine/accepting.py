@@ -9,7 +9,7 @@ from ..protocol.websocket import handshake
 from ..protocol.websocket.deflate import Deflate, negotiate
 from ..types import HeaderList
 from ..wsgi.environ import Request
-from ..wsgi.takeover import CannotTake, Taken
+from ..wsgi.takeover import CannotTake, Taken, was_passed
 from .connection import Connection
 from .headers import session_headers
 from .polling import PollingTransport
@@ -66,7 +66,8 @@ def _accept(
 ) -> WebSocketTransport | SimpleWebSocketTransport | Refusal:
     """Take the client's socket, by ourselves or with simple-websocket."""
     try:
-        if server.options.ws_engine == "simple-websocket":
+        # a request that another worker has passed on is from no web server that the library knows
+        if server.options.ws_engine == "simple-websocket" and not was_passed(request.environ):
             return SimpleWebSocketTransport(connection, accept(request.environ, server.options.max_http_buffer_size))
         taken = server.take(request.environ)
     except RuntimeError as error:

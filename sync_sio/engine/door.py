@@ -56,6 +56,8 @@ class Door:
         if server.is_closed:
             return busy(cors)
         server.start(request.environ)
+        if server.routing is not None and not server.routing.bus.is_ready:
+            server.routing.bus.wait_until_ready()
         if not server.has_looked_around:
             server.has_looked_around = True
             look_around(server, request.environ, start_response)
@@ -93,6 +95,10 @@ class Door:
     def _of_session(self, request: Request, cors: HeaderList) -> Answer:
         server = self._server
         connection = server.connections.get(request.query["sid"])
+        if connection is None and server.routing is not None:
+            answer = server.routing.pass_on(request, cors)
+            if answer is not None:
+                return answer
         refusal = check_session(request, connection)
         if refusal is not None:
             return refuse(server, request, refusal, cors)

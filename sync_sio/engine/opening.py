@@ -128,13 +128,14 @@ def _ask_application(server: EngineServer, request: Request) -> Refusal | None:
 def _new_id(server: EngineServer, request: Request) -> str | Refusal:
     generate = server.generate_id
     if generate is None:
-        return urlsafe_b64encode(urandom(15)).decode()
+        sid = urlsafe_b64encode(urandom(15)).decode()
+        return sid if server.routing is None else server.routing.session_id(sid)
     try:
-        sid: object = generate(request.environ)
+        generated: object = generate(request.environ)
     except Exception:
         logger.exception("generate_id failed, so the request is refused")
         return bad_request("ID_GENERATION_ERROR")
-    if not isinstance(sid, str) or not _SID.fullmatch(sid):
-        logger.warning("generate_id returned %r: a str of 1 to 128 letters, digits, '-' and '_' is wanted", sid)
+    if not isinstance(generated, str) or not _SID.fullmatch(generated):
+        logger.warning("generate_id returned %r: a str of 1 to 128 letters, digits, '-' and '_' is wanted", generated)
         return bad_request("ID_GENERATION_ERROR")
-    return sid
+    return generated

@@ -31,7 +31,9 @@ from ..protocol.cookie import Cookie
 from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
+from ..workers.bus import Bus
 from ..wsgi.compression import HttpCompression
+from ..wsgi.hosting import hosting_of
 from ..wsgi.takeover import Taken, take
 from .connection import EVENTS, Connection
 from .door import Door
@@ -39,10 +41,16 @@ from .events import Events, call_all
 from .heartbeat import Heartbeat
 from .listener import Listener, Receiver
 from .plain import PlainListener
+from .routing import CannotMeet, Routing
 from .state import CLOSED
 
 logger = logging.getLogger("sync_sio.engine")
 F = TypeVar("F", bound=Callable[..., Any])
+
+_made: dict[str, int] = {}
+"""How many servers were made for each path: mounted at different places, they may have the same one."""
+_made_lock = native_lock()
+
 
 class EngineServer:
     """An Engine.IO v4 server, and a WSGI application.
@@ -91,12 +99,21 @@ class EngineServer:
         self.driver: Driver
         self.notices: Notices
         self.heartbeat: Heartbeat
+        self.routing: Routing | None = None
+        """The other workers of this address; None: there are none, or no way to them."""
+        self.why_alone = ""
+        with _made_lock:
+            number = _made[_options.path] = _made.get(_options.path, 0) + 1
+        self.purpose = f"{_options.path} {number}"
+        """Which server of its process this is: the same in all workers, which run the same program."""
         self.is_started = False
         self.started_at = 0.0
         self.is_closed = False
         self.has_looked_around = False
         self.on_exit: Callable[[], None] = self.stop
         """Runs when the process ends. The server that is built on this one closes itself first."""
+        self.on_workers: Callable[[Bus], None] = _ignore
+        """Runs before `on_start` when there are other workers."""
         self.on_start: Callable[[], None] = _nothing
         """Runs when the runtime is known and everything below is ready."""
         self.take = _take
@@ -167,6 +184,8 @@ class EngineServer:
         if self.serves(environ.get("PATH_INFO", "")):
             return self._door.handle(environ, start_response)
         if self.wsgi_app is not None:
+            if not self.is_started and not self.is_closed and hosting_of(environ).is_shared:
+                self.start(environ)         # a page may emit to the clients of other workers, though this one has none yet
             return self.wsgi_app(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")])
         return [b"not found"]
@@ -194,12 +213,23 @@ class EngineServer:
                 self.notices = Notices(logger, self.driver.now)
                 self.heartbeat = Heartbeat(self.driver, options.ping_interval, options.ping_timeout, self.notices.remind)
                 self.started_at = self.driver.now()
+                if environ is not None and self._given_driver is None and hosting_of(environ).is_shared:
+                    self._join_workers(environ)
                 self._listener.start(self.driver)
                 self.is_started = must_tell = True
                 _close_at_exit(self)
         if must_tell:
             self.on_start()
         return self.driver
+
+    def _join_workers(self, environ: Environ) -> None:
+        """Several processes serve this address: find the others."""
+        try:
+            self.routing = Routing(self, environ)
+        except CannotMeet as error:
+            self.why_alone = str(error)
+        else:
+            self.on_workers(self.routing.bus)
 
     def run_on(self, driver: Driver) -> None:
         """Run on this driver instead of one that fits what serves. Raises RuntimeError when it has started."""
@@ -221,6 +251,8 @@ class EngineServer:
         with self._lock:
             self.is_closed = True
         self.close_all("forced close", 1001)
+        if self.routing is not None:
+            self.routing.bus.close()
         if self.is_started:
             self.heartbeat.stop()
             self.notices.remind(at_once=True)
@@ -240,6 +272,9 @@ class EngineServer:
         if self.is_started:
             self.is_started = self.has_looked_around = False
             self.driver.abandon()
+            if self.routing is not None:
+                self.routing.bus.abandon()
+                self.routing = None
             self.connections = {}
             self.lingering = set()
             self._listener.reset()
@@ -251,7 +286,7 @@ class EngineServer:
         left = [f"{connection!r} is registered" for connection in self.connections.values()]
         if len(self.heartbeat):
             left.append(f"{len(self.heartbeat)} connections have a heartbeat")
-        return left + self.driver.audit()
+        return left + [what for what in self.driver.audit() if not what.startswith("watched: <bus")]
 
     # -- what connections and the door need ----------------------------------------------------------------------------------
 
@@ -303,6 +338,10 @@ class EngineServer:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore(bus: Bus) -> None:
     pass
 
 

@@ -17,11 +17,13 @@ def look_around(server: EngineServer, environ: Environ, start_response: StartRes
     options, warn = server.options, server.notices.warn
     hosting = hosting_of(environ, start_response)
     polls = "polling" in options.transports
-    if hosting.is_shared and polls:
+    if hosting.is_shared and server.routing is None and polls:
         warn(
             "several processes",
             'several processes serve this address, and the polls of one client reach any of them, which do not know it ("Session ID '
-            'unknown"): run one process for each address behind a proxy that keeps a client on its own, or set transports=["websocket"]',
+            'unknown"), as they cannot find each other: %s. Until they do, run one process for each address behind a proxy that keeps a '
+            'client on its own, or set transports=["websocket"]',
+            server.why_alone,
         )
     if hosting.silent is not None and hosting.silent.seconds <= options.ping_interval:
         warn(

@@ -34,6 +34,7 @@ class Inquiry:
     """
 
     __slots__ = (
+        "_away",
         "_clients",
         "_heard",
         "_is_asking",
@@ -74,6 +75,7 @@ class Inquiry:
         self._relay = relay
         self._lock = site.driver.lock()
         self._clients = 0                   # may be below 0 for a moment: answers may overtake their server's count
+        self._away: dict[str, int] = {}     # clients of other servers, as far as the wire tells whose they are
         self._servers = set[str]() if others is None or isinstance(others, int) else set(others)
         self._unnamed = others if isinstance(others, int) else 0        # below 0 while it is not known how many were asked
         self._is_counting = others is None
@@ -148,31 +150,40 @@ class Inquiry:
     def received(self, server: str, answer: Answer) -> None:
         """Another server has answered, or one of its clients."""
         if isinstance(answer, ClientAnswer):
-            self._count(clients=1, responses=[answer.value])
+            self._count(clients=1, home=server, responses=[answer.value])
         elif isinstance(answer, ClientGone):
-            self._count(clients=1)
+            self._count(clients=1, home=server)
         elif isinstance(answer, ClientCount):
-            self._count(clients=-answer.count, server=server)
+            self._count(clients=-answer.count, home=server, server=server)
         elif isinstance(answer, Fetched):
             self._count(server=server, responses=answer.clients)
         else:
             self._count(server=server, responses=[answer.value])
 
     def server_left(self, server: str) -> None:
-        """Wait for it no longer."""
-        if server in self._servers or server in self._names:
-            self._count(server=server)
+        """Wait for it, and for its clients, no longer."""
+        with self._lock:
+            clients = self._away.pop(server, 0)
+        if clients or server in self._servers or server in self._names:
+            self._count(clients=clients, server=server)
 
     # -- inside ------------------------------------------------------------------------------------------------------------
 
     def _count(
-        self, clients: int = 0, server: str | None = None, responses: Collection[Any] = (), is_asking: bool | None = None
+        self,
+        clients: int = 0,
+        server: str | None = None,
+        responses: Collection[Any] = (),
+        is_asking: bool | None = None,
+        home: str = "",
     ) -> None:
         with self._lock:
             if self._is_over:
                 return
             self.responses += responses
             self._clients -= clients
+            if home:
+                self._away[home] = self._away.get(home, 0) - clients
             if server in self._servers:
                 self._servers.discard(server)
             elif server is not None and server not in self._heard and (self._unnamed or self._is_counting):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from ..types import Environ, StartResponse
 
-__all__ = ["Hosting", "Limit", "hosting_of"]
+__all__ = ["Hosting", "Limit", "hosting_of", "program_of"]
 
 ROUTER_TIMEOUT: Final = 60.0
 """uWSGI's --http-timeout when it is not given."""
@@ -41,8 +43,8 @@ class Hosting:
     silent: Limit | None = None
 
 
-def hosting_of(environ: Environ, start_response: StartResponse) -> Hosting:
-    """Read the settings of the server that made this request."""
+def hosting_of(environ: Environ, start_response: StartResponse | None = None) -> Hosting:
+    """Read the settings of the server that made this request; without `start_response` gunicorn does not say all."""
     is_shared = bool(environ.get("wsgi.multiprocess"))
     if "uwsgi.version" in environ:
         options = _uwsgi_options()
@@ -52,7 +54,22 @@ def hosting_of(environ: Environ, start_response: StartResponse) -> Hosting:
     return Hosting(is_shared)
 
 
-def _sync_worker_limit(start_response: StartResponse) -> Limit | None:
+def program_of(environ: Environ) -> str:
+    """Name the program that this is, where one web server runs several on the same address: Apache, and uWSGI with `mount`."""
+    groups = [str(environ.get(f"mod_wsgi.{group}_group", "")) for group in ("process", "application")]
+    return " ".join([*groups, str(_interpreter())])
+
+
+def _interpreter() -> int:
+    """Count which interpreter of the process this is: each has its own modules, and its own servers."""
+    for name in ("_interpreters", "_xxsubinterpreters"):        # since Python 3.13, and before
+        with suppress(ImportError):
+            current = import_module(name).get_current()
+            return int(current[0] if isinstance(current, tuple) else current)
+    return 0
+
+
+def _sync_worker_limit(start_response: StartResponse | None) -> Limit | None:
     """gunicorn's sync worker tells the master that it lives between two requests only; the other workers do so beside them."""
     # A middleware may have put its own function in front, and then nobody says.
     config = getattr(getattr(start_response, "__self__", None), "cfg", None)

@@ -151,6 +151,13 @@ class HttpConnection:
             if self._state in (SHAKING, READING):
                 self._watch()
 
+    def begin_with(self, data: bytes) -> None:
+        """Its first request was read elsewhere, and no other one comes after it."""
+        with self.lock:
+            self.is_ending = True
+            self.buffer += data
+            self._find_request(True)
+
     def on_readable(self) -> None:
         gone: Callable[[], None] | None = None
         with self.lock:

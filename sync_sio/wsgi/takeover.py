@@ -23,10 +23,14 @@ from ..errors import SyncSioError
 from ..types import Environ, HeaderList
 from .swap import swap, why_not
 
-__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take"]
+__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take", "was_passed"]
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own server puts the connection that it serves."""
+ASKED: Final = "sync_sio.asked"
+"""Which workers have seen a request that was passed on."""
+HANDSHAKEN: Final = "sync_sio.handshaken"
+"""Set in such a request if the web server has answered the WebSocket handshake."""
 READ_AHEAD: Final = 65536
 
 
@@ -115,6 +119,11 @@ def parking_of(environ: Environ) -> Parking | None:
     return connection
 
 
+def was_passed(environ: Environ) -> bool:
+    """Tell whether another worker has passed this request on."""
+    return ASKED in environ
+
+
 def hurry(environ: Environ) -> None:
     """Have what the server writes go out at once: some leave Nagle's algorithm on, and then a poll's answer, which they write in two
     pieces, waits 40 ms for the client's acknowledgement. Where the socket cannot be found, nothing happens.
@@ -145,7 +154,7 @@ def _find(environ: Environ) -> _Found:
 
 def _embedded(environ: Environ) -> _Found:
     connection = environ[EMBEDDED]
-    return _Found("sync_sio", connection, connection.read_ahead)
+    return _Found("sync_sio", connection, connection.read_ahead, handshaken=bool(environ.get(HANDSHAKEN)))
 
 
 def _gevent_websocket(environ: Environ) -> _Found:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+from typing import Any
 
 HOST = "127.0.0.1"
 
@@ -43,6 +44,10 @@ def main(kind: str, port: int) -> None:
         server = pywsgi.WSGIServer((HOST, port), application, **handler)
         signal_handler(signal.SIGTERM, server.stop)
         server.serve_forever()
+    elif kind.startswith("forking-pywsgi"):
+        import socket
+
+        fork_and_serve(socket.create_server((HOST, port)))
     elif kind == "cheroot":
         from cheroot.wsgi import Server as CherootServer
 
@@ -63,6 +68,26 @@ def main(kind: str, port: int) -> None:
     else:
         raise SystemExit(f"unknown kind of server: {kind}")
     del engine
+
+
+def fork_and_serve(listener: Any) -> None:
+    """Serve in three children, which end with this process."""
+    from gevent import pywsgi, signal_handler, socket
+    from workers_app import application
+
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            listening = socket.socket(fileno=os.dup(listener.fileno()))
+            server = pywsgi.WSGIServer(listening, application, environ={"wsgi.multiprocess": True})
+            signal_handler(signal.SIGTERM, server.stop)
+            server.serve_forever()
+            sys.exit()
+        children.append(child)
+    signal.signal(signal.SIGTERM, lambda *_: [os.kill(child, signal.SIGTERM) for child in children])
+    for child in children:
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -101,10 +101,9 @@ def test_uwsgi_serves_websockets_and_lets_clients_come_back(own: Servers, node: 
     ("lines", "warning"),
     [
         ("http = {host}:$(LIVE_PORT)\nhttp-websockets = true\nhttp-timeout = 20", "uWSGI's --http-timeout cuts connections"),
-        ("http-socket = {host}:$(LIVE_PORT)\nprocesses = 2", "several processes serve this address"),
         ("https-socket = {host}:$(LIVE_PORT),{cert},{key}\nharakiri = 15", "uWSGI's --harakiri kills it after 15 s"),
     ],
-    ids=["router", "processes", "tls"],
+    ids=["router", "tls"],
 )
 def test_settings_of_uwsgi_that_hurt_are_warned_of(
     own: Servers, certificate: dict[str, str], tmp_path: Path, lines: str, warning: str

@@ -99,6 +99,25 @@ def test_a_broadcast_is_published_before_it_is_delivered_here(cluster: Cluster) 
     assert order == ["published", "sent"]
 
 
+def test_the_clients_of_a_lost_server_are_not_awaited_where_the_wire_tells_whose_they_are() -> None:
+    cluster = Cluster(tells_who=True)
+    told = Told()
+    cluster.main.emit("q", ack=told)
+    cluster.said()
+    cluster.clients[0].say("30[1]")
+    cluster.clients[1].say("30[2]")
+    cluster.bus.pump()
+    assert told.calls == []
+    cluster.bus.lose(2)
+    cluster.advance(0)
+    assert told.calls == [(None, [1, 2])]
+    cluster.clients[2].say("30[3]")             # it lives, as it happens: too late
+    cluster.bus.pump()
+    assert len(told.calls) == 1
+    for world in cluster.worlds:
+        world.end()
+
+
 def test_local_tells_no_other_server(cluster: Cluster) -> None:
     told = Told()
     cluster.main.local.emit("x")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync_sio.wsgi.hosting import Hosting, Limit, hosting_of
+from sync_sio.wsgi.hosting import Hosting, Limit, hosting_of, program_of
 
 NOT_KNOWN = Hosting(is_shared=False)
 
@@ -61,3 +61,10 @@ def test_what_uwsgi_says(
     module.opt = options  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "uwsgi", module)
     assert hosting_of({"uwsgi.version": b"2.0.31"}, start_response) == Hosting(False, busy, silent)
+
+
+def test_programs_of_one_web_server_are_told_apart() -> None:
+    one = program_of({"mod_wsgi.process_group": "chat", "mod_wsgi.application_group": "example.org|"})
+    assert one == program_of({"mod_wsgi.process_group": "chat", "mod_wsgi.application_group": "example.org|"})
+    assert one != program_of({"mod_wsgi.process_group": "shop", "mod_wsgi.application_group": "example.org|"})
+    assert program_of({}) == program_of({"gunicorn.socket": object()})

@@ -4,7 +4,7 @@ import signal
 
 bind = "127.0.0.1:8000"
 
-# One process for each address. Threads work on pages; clients that are connected hold none.
+# One process; more need nothing else. Threads work on pages; clients that are connected hold none.
 workers = 1
 worker_class = "gthread"
 threads = 8

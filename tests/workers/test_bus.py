@@ -1,0 +1,181 @@
+"""What workers say and hand to each other, and who is known to be there. Several workers in one process: they share its sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sync_sio.drivers.keeping import PlainSocket
+from sync_sio.drivers.streams import PlainStream
+from sync_sio.drivers.threads import ThreadsDriver
+from sync_sio.workers import link, meeting
+from sync_sio.workers.bus import Bus
+from sync_sio.workers.meeting import Meeting
+
+SECONDS = 10.0
+
+
+class Worker:
+    """One of several; `heard` and `passed` are what came."""
+
+    def __init__(self) -> None:
+        self.driver = ThreadsDriver()
+        self.heard_: list[tuple[str, bytes]] = []
+        self.passed: list[tuple[bytes, int]] = []
+        self.changed = threading.Condition()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.bus = Bus(Meeting("test"), self.driver, self.take)
+        self.bus.ear = self
+        self.bus.wait_until_ready()
+
+    def take(self, payload: bytes, number: int) -> None:
+        with self.changed:
+            self.passed.append((payload, number))
+            self.changed.notify_all()
+
+    def heard(self, worker: str, payload: bytes) -> None:
+        self.gate.wait(SECONDS)
+        with self.changed:
+            self.heard_.append((worker, payload))
+            self.changed.notify_all()
+
+    def left(self, worker: str) -> None:
+        self.heard(worker, b"left")
+
+    def wait_for(self, count: int) -> list[tuple[str, bytes]]:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.heard_) >= count, SECONDS), self.heard_[-3:]
+            return list(self.heard_)
+
+    def wait_for_request(self) -> tuple[bytes, int]:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.passed, SECONDS)
+            return self.passed.pop(0)
+
+    def stop(self) -> None:
+        self.gate.set()
+        self.bus.close()
+        self.driver.stop(SECONDS)
+        assert self.driver.audit() == []
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Worker]]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as place, socket.create_server(("127.0.0.1", 0)):
+        monkeypatch.setattr(meeting, "gettempdir", lambda: place)
+        made = [Worker() for _ in range(3)]
+        yield made
+        for worker in made:
+            worker.stop()
+        assert os.listdir(f"{place}/sync-sio-{os.geteuid()}") == []
+
+
+def test_who_is_ready_is_known_to_all(workers: list[Worker]) -> None:
+    ids = {worker.bus.id for worker in workers}
+    for worker in workers:
+        assert set(worker.bus.workers) == ids - {worker.bus.id}
+
+
+def test_what_one_says_is_heard_in_its_order(workers: list[Worker]) -> None:
+    one, two, three = workers
+
+    def talk(worker: Worker) -> None:
+        for number in range(500):
+            worker.bus.publish(b"%d %s" % (number, b"x" * (number % 7 * 40_000)))
+
+    threads = [threading.Thread(target=talk, args=(worker,)) for worker in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    heard = three.wait_for(1000)
+    for worker in (one, two):
+        said = [payload for who, payload in heard if who == worker.bus.id]
+        assert said == [b"%d %s" % (number, b"x" * (number % 7 * 40_000)) for number in range(500)]
+        worker.wait_for(500)
+
+
+def test_who_cannot_keep_up_is_waited_for(workers: list[Worker]) -> None:
+    one, two, _ = workers
+    two.gate.clear()
+    piece = b"x" * 100_000
+    for _ in range(400):
+        one.bus.tell(two.bus.id, piece)
+    assert len(two.heard_) == 0
+    two.gate.set()
+    assert two.wait_for(400) == [(one.bus.id, piece)] * 400
+
+
+def test_who_never_reads_is_given_up_and_found_again(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, _ = workers
+    monkeypatch.setattr(link, "MAX_WAITING", 1_000_000)
+    two.gate.clear()
+    for _ in range(1000):
+        one.bus.tell(two.bus.id, b"x" * 100_000)
+    two.gate.set()
+    while b"again" not in [payload for _, payload in two.heard_]:
+        one.bus.tell(two.bus.id, b"again")
+        with two.changed:
+            two.changed.wait(0.05)
+    assert len(two.heard_) < 1000
+
+
+def test_the_end_of_a_worker_comes_behind_what_it_said(workers: list[Worker]) -> None:
+    one, two, three = workers
+    for number in range(200):
+        two.bus.publish(b"%d" % number)
+    two.stop()
+    for worker in (one, three):
+        heard = worker.wait_for(201)
+        assert heard == [(two.bus.id, b"%d" % number) for number in range(200)] + [(two.bus.id, b"left")]
+        assert two.bus.id not in worker.bus.workers
+    assert one.bus.owner(two.bus.id + "x" * 16) is None
+    assert one.bus.owner(three.bus.id + "x" * 16) == three.bus.id
+
+
+def test_a_descriptor_is_handed_over(workers: list[Worker]) -> None:
+    one, two, _ = workers
+    for number in range(50):
+        client, server = socket.socketpair()
+        stream = PlainStream(PlainSocket(fileno=server.detach()))
+        payload = b"%d %s" % (number, b"x" * (number * 10_000))
+        assert one.bus.hand_over(two.bus.id, payload, stream)
+        got, descriptor = two.wait_for_request()
+        assert got == payload
+        assert not os.get_inheritable(descriptor)
+        with socket.socket(fileno=descriptor) as passed, client:
+            passed.sendall(b"hello")
+            assert client.recv(10) == b"hello"
+    client, server = socket.socketpair()
+    with client, server:
+        assert not one.bus.hand_over("none", b"", PlainStream(PlainSocket(fileno=os.dup(server.fileno()))))
+
+
+def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker]) -> None:
+    dead = Meeting("test")
+    dead.listen().close()
+    assert os.path.exists(dead.path)
+    assert workers[0].bus.owner(dead.id + "x" * 16) is None
+    assert not os.path.exists(dead.path)
+
+
+def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
+    one, two, _ = workers
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        one.bus.abandon()
+        os.read(reading, 1)
+        os._exit(0)
+    one.stop()                          # while the child lives: it must not keep the links open
+    assert (one.bus.id, b"left") in two.wait_for(1)
+    os.write(writing, b"x")
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
