@@ -54,7 +54,7 @@ class Door:
     def _answer(self, request: Request, start_response: StartResponse, cors: HeaderList) -> Answer:
         server = self._server
         if server.is_closed:
-            return busy(cors)
+            return busy(server, cors)
         server.start(request.environ)
         if not server.has_looked_around:
             server.has_looked_around = True

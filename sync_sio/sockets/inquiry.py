@@ -115,6 +115,9 @@ class Inquiry:
             sockets, clients, servers = self._sockets, self._clients, len(self._servers) + self._unnamed
             self._sockets, responses = [], self.responses
         self._forget(sockets)
+        if self._relay is None:             # else the server that asks tells it
+            for probe in self._site.probes:
+                probe.ack_missed("many")
         self._end(AckTimeout(self._why(clients, servers), responses), responses)
         return True
 
