@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,8 @@ class PrometheusMetrics(Collector):
         max_events: int = 200,
         refresh_seconds: float = 5.0,
     ) -> None:
+        if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
+            raise ValueError(f"prefix={prefix!r}: letters, digits and underscores are wanted, and no digit first")
         if max_events < 1:
             raise ValueError(f"max_events={max_events!r}: a number above 0 is wanted")
         if refresh_seconds <= 0:
