@@ -91,14 +91,15 @@ def test_the_figures_are_those_of_what_was_done(own: Servers, worker: str) -> No
         server.wait_until_clean()
 
 
-@pytest.mark.parametrize("worker", ["gthread", "gevent"])
+@pytest.mark.parametrize("worker", ["gthread", "gevent --preload"])
 def test_several_workers_are_counted_together_and_one_that_is_killed_is_taken_out(own: Servers, tmp_path: Path, worker: str) -> None:
+    name, *extra = worker.split()
     directory = tmp_path / "metrics"
     directory.mkdir()
     (directory / "counter_1.db").write_bytes(b"what a run before has left")
     with (
         own.fresh(
-            f"gunicorn-{worker}", "metrics", {"PROMETHEUS_MULTIPROC_DIR": str(directory)}, ("-c", str(CONFIG), "--workers", "2"),
+            f"gunicorn-{name}", "metrics", {"PROMETHEUS_MULTIPROC_DIR": str(directory)}, ("-c", str(CONFIG), "--workers", "2", *extra),
             transports=["websocket"],
         ) as server,
         contextlib.ExitStack() as stack,
