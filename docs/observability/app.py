@@ -1,13 +1,10 @@
 """gunicorn -k gthread --threads 8 app:app"""
 
-from prometheus_client import make_wsgi_app
-
 from sync_sio import Server
 from sync_sio.metrics import PrometheusMetrics
 
-io = Server(health=True)
-PrometheusMetrics(io)
-exposition = make_wsgi_app()
+io = Server()
+metrics = PrometheusMetrics(io)
 
 
 @io.event
@@ -17,7 +14,7 @@ def echo(socket, text):
 
 def site(environ, start_response):
     if environ["PATH_INFO"] == "/metrics":
-        return exposition(environ, start_response)
+        return metrics.exposition(environ, start_response)
     start_response("404 Not Found", [("Content-Length", "0")])
     return []
 

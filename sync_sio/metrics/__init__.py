@@ -2,9 +2,9 @@
 
     from sync_sio.metrics import PrometheusMetrics
 
-    PrometheusMetrics(io)
+    metrics = PrometheusMetrics(io)
 
-Then serve `prometheus_client.make_wsgi_app()` at `/metrics`. What happens is counted in plain numbers, without a lock; Prometheus' own
+Then serve `metrics.exposition` at `/metrics`, or let `prometheus_client` do it. What happens is counted in plain numbers, without a lock; Prometheus' own
 objects get what has come since the last time when somebody asks. Where several processes serve (`PROMETHEUS_MULTIPROC_DIR` is set),
 each writes to its files every few seconds.
 """
@@ -15,16 +15,18 @@ import atexit
 import os
 import re
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..drivers.base import Habit
 from ..drivers.locks import native_lock
 from ..drivers.strand import Strand
+from ..types import Environ, StartResponse
 
 try:
-    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.multiprocess import MultiProcessCollector
     from prometheus_client.registry import Collector
 except ImportError as error:
     raise ImportError("sync_sio.metrics needs prometheus-client: pip install sync-sio[metrics]") from error
@@ -79,6 +81,7 @@ class PrometheusMetrics(Collector):
             raise ValueError(f"buckets={buckets!r}: upper bounds in seconds are wanted, each above the one before")
         self.is_multiprocess = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._io = io
+        self._registry = registry
         self._families = Families(prefix, bounds, max_events)
         self._counting = Counting(io, bounds, max_events)
         self._lock = native_lock()
@@ -103,6 +106,15 @@ class PrometheusMetrics(Collector):
         self.refresh()
         for metric in self._families.all():
             yield from metric.collect()
+
+    def exposition(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a scrape: a WSGI application, `prometheus_client`'s with the registry, or with what all processes have written."""
+        registry = self._registry
+        if self.is_multiprocess:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        answer: Iterable[bytes] = make_wsgi_app(registry)(environ, start_response)
+        return answer
 
     def refresh(self) -> None:
         """Hand what was counted to Prometheus' objects. Happens by itself."""

@@ -144,9 +144,9 @@ if "parser" in options:
 io = Server(allow_request=gate, **options)
 metrics: Any = None
 if "metrics" in hooks:
-    import metrics_page
+    from sync_sio.metrics import PrometheusMetrics
 
-    metrics = metrics_page.Page(io)
+    metrics = PrometheusMetrics(io, refresh_seconds=0.2)
 watch_engine(io.engine)
 
 engine_options = json.loads(
@@ -756,7 +756,7 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     if path.startswith("/engine.io"):
         return engine(environ, start_response)
     if path == "/metrics" and metrics is not None:
-        answer: Iterable[bytes] = metrics(environ, start_response)
+        answer: Iterable[bytes] = metrics.exposition(environ, start_response)
         return answer
     query = query_of(environ)
     content_type, status = "application/json", "200 OK"

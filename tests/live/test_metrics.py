@@ -91,7 +91,7 @@ def test_the_figures_are_those_of_what_was_done(own: Servers, worker: str) -> No
         server.wait_until_clean()
 
 
-@pytest.mark.parametrize("worker", ["gthread", "gevent --preload"])
+@pytest.mark.parametrize("worker", ["gthread --preload", "gevent"])
 def test_several_workers_are_counted_together_and_one_that_is_killed_is_taken_out(own: Servers, tmp_path: Path, worker: str) -> None:
     name, *extra = worker.split()
     directory = tmp_path / "metrics"
