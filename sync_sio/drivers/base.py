@@ -268,7 +268,7 @@ class Driver(Protocol):
         ...
 
     def load(self) -> Load:
-        """Count what waits and what runs."""
+        """Count what waits and what runs, without the turn that it is called from."""
         ...
 
     def audit(self) -> list[str]:

@@ -463,7 +463,8 @@ class GreenletsDriver:
         self._renew()
 
     def load(self) -> Load:
-        return Load(len(self._ready) + len(self._queue), len(self._busy))
+        me = getcurrent()
+        return Load(len(self._ready) + len(self._queue), sum(bench.greenlet is not me for bench in list(self._busy)))
 
     def audit(self) -> list[str]:
         me = getcurrent()

@@ -220,7 +220,8 @@ class ThreadsDriver:
 
     def load(self) -> Load:
         waiting = len(self._pool.jobs) + (0 if self._loop is None else len(self._loop.turns))
-        return Load(waiting, sum(worker.strand is not None for worker in list(self._workers.values())))
+        me = get_ident()
+        return Load(waiting, sum(worker.strand is not None and worker.ident != me for worker in list(self._workers.values())))
 
     def audit(self) -> list[str]:
         left = list(breaches)

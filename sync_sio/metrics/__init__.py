@@ -4,9 +4,9 @@
 
     metrics = PrometheusMetrics(io)
 
-Then serve `metrics.exposition` at `/metrics`, or let `prometheus_client` do it. What happens is counted in plain numbers, without a lock; Prometheus' own
-objects get what has come since the last time when somebody asks. Where several processes serve (`PROMETHEUS_MULTIPROC_DIR` is set),
-each writes to its files every few seconds.
+Then serve `metrics.exposition` at `/metrics`, or let `prometheus_client` do it. What happens is counted in plain numbers, without a
+lock; Prometheus' own objects get what has come since the last time when somebody asks. Where several processes serve
+(`PROMETHEUS_MULTIPROC_DIR` is set), each writes to its files every few seconds.
 """
 
 from __future__ import annotations

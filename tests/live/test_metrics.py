@@ -126,6 +126,7 @@ def test_several_workers_are_counted_together_and_one_that_is_killed_is_taken_ou
                 and now["handler_seconds_count"].get(("/", "echo")) == count
                 and now["sockets"][("/",)] == count
                 and now["adapter_connected"] == {(): 1}
+                and now["turns_running"] == {(): 0} == now["queued_events"]
             )
 
         wait_for(is_complete, say=lambda: str(scrape(server)))

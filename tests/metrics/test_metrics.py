@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sync_sio import ConnectRefused, Server
+from sync_sio.adapters.base import AdapterStatus
 from sync_sio.metrics import PrometheusMetrics
 from sync_sio.metrics.counting import DYNAMIC, OTHER
 from sync_sio.testing import TestClient
@@ -218,6 +219,35 @@ def test_what_waits_for_handlers_is_seen(house: House) -> None:
 
 def test_a_server_that_is_alone_is_linked_to_itself(house: House) -> None:
     assert (house.figure("adapter_connected"), house.figure("adapter_lag_seconds"), house.figure("adapter_nodes")) == (1, 0, 1)
+
+
+class Link:
+    """An adapter to nowhere: it says how it is."""
+
+    says = AdapterStatus(connected=False, lag=1.5, nodes=3, last_error="connection refused")
+
+    def status(self) -> AdapterStatus:
+        return self.says
+
+    def ignore(self, *args: Any) -> None: ...
+
+    start = close = abandon = enter = leave = publish = answer = ignore
+
+    def others(self, namespace: str) -> int:
+        return 0
+
+
+def test_the_link_to_other_servers_is_as_the_adapter_says() -> None:
+    link = Link()
+    registry = CollectorRegistry()
+    PrometheusMetrics(Server(adapter=link), registry)
+
+    def told() -> list[float | None]:
+        return [registry.get_sample_value(f"sync_sio_adapter_{name}") for name in ("connected", "lag_seconds", "nodes")]
+
+    assert told() == [0, 1.5, 3]
+    link.says = AdapterStatus(connected=True, lag=0.002, nodes=4, last_error="connection refused")
+    assert told() == [1, 0.002, 4]
 
 
 def test_a_scrape_needs_no_client_and_no_request() -> None:
