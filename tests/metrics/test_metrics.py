@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -60,6 +61,28 @@ def test_events_are_counted_by_name_and_recipient(house: House) -> None:
     assert (before[0] or 0) + sent == house.figure("sent_bytes_total")
     received = house.figure("received_bytes_total")
     assert received is not None and received - (before[1] or 0) in (len('20["echo","abc"]'), len('21["echo","abc"]'))
+
+
+def test_nothing_is_lost_when_many_threads_count_at_once() -> None:
+    io = Server()
+    registry = CollectorRegistry()
+    PrometheusMetrics(io, registry)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with TestClient(io):
+            threads = [Thread(target=lambda: [io.emit("tick", 1) for _ in range(2000)]) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                registry.get_sample_value("sync_sio_acks_sent_total")       # somebody scrapes meanwhile
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+        io.close()
+    assert registry.get_sample_value("sync_sio_events_sent_total", {"namespace": "/", "event": "tick"}) == 16_000
+    assert registry.get_sample_value("sync_sio_sent_bytes_total") == 16_000 * len('2["tick",1]')
 
 
 def test_a_handler_is_timed_and_its_failures_are_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
