@@ -110,8 +110,10 @@ def test_errors_are_of_one_family_and_of_pythons() -> None:
         ("sync_sio.adapters.base", "Adapter AdapterStatus"),
         ("sync_sio.admin", "instrument"),
         ("sync_sio.engine", "EngineServer"),
+        ("sync_sio.metrics", "PrometheusMetrics"),
         ("sync_sio.parsers", "msgpack"),
         ("sync_sio.testing", "TestClient ManualTime"),
+        ("sync_sio.tracing", "instrument"),
     ],
 )
 def test_every_public_module_has_its_names(module: str, names: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from .strand import Strand
@@ -164,6 +164,18 @@ class Habit:
         self.free_since = 0.0
 
 
+class Load(NamedTuple):
+    """What a runtime has to do at this moment; old by the time that it is read.
+
+    Attributes:
+        waiting: turns for which there is no thread or greenlet yet.
+        running: turns that somebody works, blocked ones included; with greenlets those alone that have blocked.
+    """
+
+    waiting: int
+    running: int
+
+
 class Driver(Protocol):
     """A runtime: how this process waits, spawns, polls and tells the time. Every method may be called from any thread."""
 
@@ -253,6 +265,10 @@ class Driver(Protocol):
 
     def abandon(self) -> None:
         """In the child of a fork: close poller and bell, touch no descriptor of the parent's, forget all else."""
+        ...
+
+    def load(self) -> Load:
+        """Count what waits and what runs, without the turn that it is called from."""
         ...
 
     def audit(self) -> list[str]:

@@ -25,7 +25,7 @@ from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from . import keeping
-from .base import Lock, Timer, Waiter, Watched
+from .base import Load, Lock, Timer, Waiter, Watched
 from .greenlet_waiter import GreenletWaiter
 from .locks import DEBUG, assert_none_held, breaches, get_ident, native_lock, native_order_lock, note_if_held
 from .pollers import READ, WRITE, EpollPoller, Poller
@@ -461,6 +461,10 @@ class GreenletsDriver:
             self._timer.close()
         keeping.forget()
         self._renew()
+
+    def load(self) -> Load:
+        me = getcurrent()
+        return Load(len(self._ready) + len(self._queue), sum(bench.greenlet is not me for bench in list(self._busy)))
 
     def audit(self) -> list[str]:
         me = getcurrent()

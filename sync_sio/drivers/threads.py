@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any, Final
 
 from . import keeping
-from .base import Lock, Timer, Waiter, Watched
+from .base import Load, Lock, Timer, Waiter, Watched
 from .locks import DEBUG, allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock, native_rlock
 from .loop import Loop
 from .pool import BRISK, IDLE_SECONDS, Pool
@@ -217,6 +217,11 @@ class ThreadsDriver:
         keeping.forget()
         self._starting = native_rlock()
         self._renew()
+
+    def load(self) -> Load:
+        waiting = len(self._pool.jobs) + (0 if self._loop is None else len(self._loop.turns))
+        me = get_ident()
+        return Load(waiting, sum(worker.strand is not None and worker.ident != me for worker in list(self._workers.values())))
 
     def audit(self) -> list[str]:
         left = list(breaches)

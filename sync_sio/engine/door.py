@@ -54,7 +54,7 @@ class Door:
     def _answer(self, request: Request, start_response: StartResponse, cors: HeaderList) -> Answer:
         server = self._server
         if server.is_closed:
-            return busy(cors)
+            return busy(server, cors)
         server.start(request.environ)
         if server.routing is not None and not server.routing.bus.is_ready:
             server.routing.bus.wait_until_ready()

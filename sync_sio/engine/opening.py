@@ -34,7 +34,7 @@ _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 def open_session(server: EngineServer, request: Request, cors: HeaderList) -> Answer:
     connection = begin_session(server, request)
     if connection is None:
-        return busy(cors)
+        return busy(server, cors)
     if isinstance(connection, Refusal):
         return refuse(server, request, connection, cors)
     try:

@@ -53,7 +53,9 @@ def body_answer(server: EngineServer, reply: Reply, body: Body) -> Answer:
     return Answer(200, reply.lines(body, packing.body, packing.encoding), packing.body)
 
 
-def busy(cors: HeaderList) -> Answer:
+def busy(server: EngineServer, cors: HeaderList) -> Answer:
+    for probe in server.probes:
+        probe.request_refused(503)
     return Answer(503, [*cors, ("Retry-After", RETRY_AFTER), ("Content-Length", "0")])
 
 
@@ -77,6 +79,8 @@ def refuse(server: EngineServer, request: Request, refusal: Refusal, cors: Heade
             request.query.get("EIO"),
             request.header("User-Agent"),
         )
+    for probe in server.probes:
+        probe.request_refused(refusal.code)
     if server.events.has("connection_error"):
         error = RequestError(refusal.code, refusal.text, refusal.context, request.environ)
         for listener in server.events.take("connection_error"):

@@ -265,6 +265,8 @@ def refuse(socket: Socket, verdict: object) -> None:
         logger.exception("socket %s: the data of ConnectRefused cannot be sent", socket.id)
         parcel = _parcel_of_refusal(socket, ConnectRefused("internal server error"))
     if leave(socket, "", is_refusal=True) is not None:
+        for probe in core.home.site.probes:
+            probe.socket_refused(core.home.name)
         core.connection.send_parcel(parcel, WhenFull.CLOSE)
 
 

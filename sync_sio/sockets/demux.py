@@ -299,6 +299,8 @@ class Demux:
         return True
 
     def _refuse(self, name: str, why: dict[str, str]) -> None:
+        for probe in self._site.probes:
+            probe.socket_refused(name)
         self._connection.send_parcel(self._site.parcel(Packet(CONNECT_ERROR, name, why)), WhenFull.CLOSE)
 
     # -- a namespace that a rule may make ----------------------------------------------------------------------------------

@@ -133,6 +133,9 @@ class Inquiry:
             sockets, self._sockets = self._sockets, []
             why, responses = self._why(), self.responses
         self._forget(sockets)
+        if self._relay is None:             # else the server that asks tells it
+            for probe in self._site.probes:
+                probe.ack_missed("many")
         self._end(AckTimeout(why, responses), responses)
         return True
 

@@ -82,6 +82,8 @@ def call(socket: Socket, event: EventName, args: tuple[Any, ...], timeout: float
         raise _why_not_sent(socket, event)
     if not waiter.wait(timeout):
         if core.take_ack(number) is not None:
+            for probe in core.home.site.probes:
+                probe.ack_missed("client")
             raise AckTimeout(f"no acknowledgement of {event!r} within {timeout} s{_what_waits_behind(socket)}")
         waiter.wait()                   # it came just now: whoever took it from the table is about to hand it over
     if isinstance(waiter.value, Disconnected):
@@ -126,6 +128,8 @@ def _time_out(socket: Socket, number: int, seconds: float) -> None:
     """No answer in time (a timer: phase one)."""
     callback = socket._core.take_ack(number)
     if isinstance(callback, Callback):
+        for probe in socket._core.home.site.probes:
+            probe.ack_missed("client")
         call_back(socket, callback, AckTimeout(f"no acknowledgement of {callback.event!r} within {seconds} s"))
 
 

@@ -118,11 +118,14 @@ class Site:
             probe.reset()
 
     def surround(self, socket: Socket | None, event: object, args: list[Any]) -> AbstractContextManager[object]:
-        """Enter what `io.around` was given, and return what leaves it again. Raises what those functions raise; then all is left."""
-        if not self.surroundings:
+        """Return a context manager of all that `io.around` was given. Raises what those functions raise; then all is left."""
+        surroundings = self.surroundings
+        if not surroundings:
             return _NOTHING
+        if len(surroundings) == 1:
+            return surroundings[0](socket, event, args)
         with ExitStack() as stack:
-            for surrounding in self.surroundings:
+            for surrounding in surroundings:
                 stack.enter_context(surrounding(socket, event, args))
             return stack.pop_all()
 

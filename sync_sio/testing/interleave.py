@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
 
-from ..drivers.base import Timer, Watched
+from ..drivers.base import Load, Timer, Watched
 from ..drivers.locks import breaches
 from .memory import ClientEnd, MemoryStream, Pipe
 from .primitives import InterleaveLock, InterleaveTimer, InterleaveWaiter
@@ -439,6 +439,9 @@ class InterleaveDriver:
         self._due.clear()
         for timer in list(self.timers):
             timer.cancel()
+
+    def load(self) -> Load:
+        return Load(0, len(self._turns))
 
     def audit(self) -> list[str]:
         left = [f"watched: {watch.watched!r}" for watch in self._watched.values()]

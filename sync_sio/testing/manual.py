@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any, Final
 
-from ..drivers.base import BytesLike, Lock, Timer, Waiter, Watched
+from ..drivers.base import BytesLike, Load, Lock, Timer, Waiter, Watched
 from ..drivers.locks import allocate_lock, assert_none_held, breaches, get_ident, native_lock, native_order_lock
 from ..drivers.strand import Strand
 from ..drivers.timers import HeapTimer, Timers
@@ -354,6 +354,9 @@ class ManualDriver:
         self._timers = Timers()
         for left in (self._posts, self._turns, self._spawned, self._watched, self._interest, self._waiting, self._quiet, self._free):
             left.clear()
+
+    def load(self) -> Load:
+        return Load(len(self._turns), len(self._waiting) + len(self._quiet))
 
     def audit(self) -> list[str]:
         left = list(breaches)

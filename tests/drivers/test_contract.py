@@ -181,10 +181,12 @@ def test_many_events_that_were_never_seen_to_block_are_bounded_too(small_rig: Ri
     reading = Client(rig, echo).start()
     reading.far.send(b"x")
     rig.until(lambda: reading.reads == 1)           # reading goes on, whoever runs turns
+    rig.until(lambda: sum(rig.driver.load()) >= 40 and rig.driver.load().running >= 4)
     go_on.set()
     for client in clients:
         assert client.far.recv(1) == b"s"
         client.close()
+    rig.until(lambda: rig.driver.load().waiting == 0)
     assert reading.far.recv(1) == b"x"
     reading.close()
     assert most[0] <= 4 + 16

@@ -28,6 +28,9 @@ class Notes(Probe):
     def transport_changed(self, connection: Any) -> None:
         self.note("changed", connection.transport.name)
 
+    def request_refused(self, code: int) -> None:
+        self.note("refused", code)
+
 
 def test_a_connection_comes_is_upgraded_and_goes(rig: Rig) -> None:
     notes = Notes()
@@ -42,3 +45,14 @@ def test_a_connection_comes_is_upgraded_and_goes(rig: Rig) -> None:
     assert notes.all[1:] == [("changed", "websocket")]
     rig.connections[0].close()
     assert notes.all[2:] == [("closed", "forced close")]
+
+
+def test_refusals_are_told_with_their_codes(rig: Rig) -> None:
+    notes = Notes()
+    rig.server.probes = (notes,)
+    assert rig.request(query="EIO=4&transport=pigeon")[0] == 400
+    assert rig.request(query="EIO=4&transport=polling&sid=unknown")[0] == 400
+    assert rig.request("POST", body=b"x")[0] == 400
+    rig.server.shut_down()
+    assert rig.request()[0] == 503
+    assert notes.all == [("refused", 0), ("refused", 1), ("refused", 2), ("refused", 503)]

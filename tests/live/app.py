@@ -2,7 +2,7 @@
 
 It is imported by real WSGI servers, so it must stay importable by its bare name (`app:application`). Options come
 through the environment: `LIVE_OPTIONS` (JSON, for `Server`), `LIVE_ENGINE_OPTIONS` (JSON, for `EngineServer`; by default what
-both have in common), `LIVE_HOOKS` (a list of words: `generate_id`, `headers`, `deny`, `traced`), `LIVE_SWITCH_INTERVAL` (seconds).
+both have in common), `LIVE_HOOKS` (a list of words: `generate_id`, `headers`, `metrics`, `traced`), `LIVE_SWITCH_INTERVAL` (seconds).
 
 What happens on the server is kept in a journal that tests read at `/journal?id=…`; `/stats`, `/audit` and `/plain` tell
 about the process. Exceptions that belong to a test say "on purpose": every other traceback in the log fails the run.
@@ -142,6 +142,11 @@ def watch_engine(server: Any) -> None:
 if "parser" in options:
     options["parser"] = getattr(sync_sio.parsers, options["parser"])
 io = Server(allow_request=gate, **options)
+metrics: Any = None
+if "metrics" in hooks:
+    from sync_sio.metrics import PrometheusMetrics
+
+    metrics = PrometheusMetrics(io, refresh_seconds=0.2)
 watch_engine(io.engine)
 
 engine_options = json.loads(
@@ -750,6 +755,9 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     path = environ.get("PATH_INFO", "/")
     if path.startswith("/engine.io"):
         return engine(environ, start_response)
+    if path == "/metrics" and metrics is not None:
+        answer: Iterable[bytes] = metrics.exposition(environ, start_response)
+        return answer
     query = query_of(environ)
     content_type, status = "application/json", "200 OK"
     if path == "/plain":

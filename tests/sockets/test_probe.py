@@ -47,6 +47,12 @@ class Notes(Probe):
     def ack_sent(self, home: Any, parcel: Any) -> None:
         self.note("ack", home.name, parcel.text)
 
+    def socket_refused(self, namespace: str) -> None:
+        self.note("refused", namespace)
+
+    def ack_missed(self, asked: str) -> None:
+        self.note("missed", asked)
+
     def reset(self) -> None:
         self.all = []
 
@@ -72,17 +78,37 @@ def test_one_that_is_refused_late_leaves_its_room_and_was_never_connected(world:
         raise ConnectRefused("no")
 
     world.client().say("0")
-    (_, joined, left) = notes.all
+    (_, joined, left, refused) = notes.all
+    assert refused == ("refused", "/")
     assert joined[:2] == ("joined", "/") and left == ("room left", "/", joined[2], joined[2])
 
 
-def test_one_that_is_refused_early_is_not_told_of(world: World, notes: Notes) -> None:
+def test_one_that_is_refused_early_was_never_there(world: World, notes: Notes) -> None:
     @world.main.use
     def refuse(socket: Any) -> None:
         raise ConnectRefused("no")
 
     world.client().say("0")
-    assert notes.all == [("message", 1)]
+    assert notes.all == [("message", 1), ("refused", "/")]
+
+
+def test_a_namespace_that_is_not_there_refuses(world: World, notes: Notes) -> None:
+    world.client().say("0/nowhere,")
+    assert notes.all == [("message", 10), ("refused", "/nowhere")]
+
+
+def test_answers_that_do_not_come_are_told_of_once(world: World, notes: Notes) -> None:
+    client = world.client()
+    socket = client.join()
+    for number in range(2):
+        socket.timeout(5).emit("asks", number, ack=lambda error, *answer: None)
+        world.main.timeout(5).emit("asks", number, ack=lambda error, answers: None)
+    client.say("30[]", "31[]")              # the first of either is answered in time
+    notes.all.clear()
+    world.driver.advance(10)
+    assert sorted(notes.all) == [("missed", "client"), ("missed", "many")]
+    client.say("32[]", "33[]")
+    assert ("missed", "client") not in notes.all[2:]
 
 
 def test_events_come_and_are_answered(world: World, notes: Notes) -> None:
