@@ -49,8 +49,7 @@ demo: client ## the chat at http://127.0.0.1:3000 (EXAMPLE=… for another one o
 # --- the checks
 
 test: lint types imports docs client tools ## everything
-	$(BIN)/python -m pytest
-	$(BIN)/python tests/tools.py matrix
+	$(BIN)/python tests/tools.py test
 
 lint: .venv/dev ## ruff
 	$(BIN)/ruff check .

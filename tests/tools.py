@@ -2,6 +2,7 @@
 
     python tests/tools.py             # everything; what is there already costs a moment
     python tests/tools.py matrix      # the unit tests on every other Python 3.10-3.13 of this machine
+    python tests/tools.py test        # all tests: those with real servers, and beside them the unit tests on each Python
 
 Tests import `node()`, `npm_packages()`, `chromium()`, `nginx()` and others, or take the fixtures of these names: each returns a path
 or raises `MissingTool`, whose message names the one command that helps. What is fetched goes to `.cache/`, which git ignores.
@@ -15,7 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -240,10 +241,13 @@ def _python_version(program: Path) -> tuple[int, int] | None:
         return None
 
 
-def matrix() -> int:
+UNIT = "not live and not stress"
+
+
+def matrix(at_once: int) -> int:
     """Run the unit tests on every other Python, each in a venv of its own under .cache; return how many of them failed.
 
-    As many at a time as there are processors; what one says is shown when it is done.
+    So many at a time; what one says is shown when it is done.
     """
     others = other_pythons()
     ready = {}
@@ -255,7 +259,7 @@ def matrix() -> int:
         if made and _run([str(python), "-m", "pip", "install", "-q", "-e", ".[test]"], cwd=ROOT) == 0:
             ready[name] = python
     failed = [name for version in others if (name := ".".join(map(str, version))) not in ready]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         for name, done in pool.map(lambda item: (item[0], _unit_tests(item[1])), ready.items()):
             _say(f"unit tests on Python {name}")
             print(done.stdout, flush=True)
@@ -267,11 +271,27 @@ def matrix() -> int:
 
 def _unit_tests(python: Path) -> subprocess.CompletedProcess[str]:
     # Schedules explore our code and not the interpreter: the first Python has had its hundred of each, a few will do here.
-    environ = {"SYNC_SIO_SEEDS": "20", **os.environ}
-    command = [str(python), "-m", "pytest", "-q", "-m", "not live and not stress", "-p", "no:cacheprovider"]
+    return _pytest(python, UNIT, {"SYNC_SIO_SEEDS": "20", **os.environ})
+
+
+def _pytest(python: Path, which: str, environ: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
+    command = [str(python), "-m", "pytest", "-q", "-m", which, "-p", "no:cacheprovider"]
     return subprocess.run(
         command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def all_tests() -> bool:
+    """Run the tests with real servers, which mostly wait, and beside them the unit tests on each Python. True: all is well."""
+    with ThreadPoolExecutor(1) as pool:
+        live = pool.submit(_pytest, Path(sys.executable), f"not ({UNIT})")
+        unit = _pytest(Path(sys.executable), UNIT)
+        _say("unit tests")
+        print(unit.stdout, flush=True)
+        failed = matrix(max(1, (os.cpu_count() or 1) - 1))
+        _say("tests with real servers")
+        print(live.result().stdout, flush=True)
+    return not (unit.returncode or failed or live.result().returncode)
 
 
 # --- the command
@@ -322,7 +342,9 @@ def _say(line: str) -> None:
 
 def main(arguments: list[str]) -> int:
     if arguments == ["matrix"]:
-        return 1 if matrix() else 0
+        return 1 if matrix(os.cpu_count() or 1) else 0
+    if arguments == ["test"]:
+        return 0 if all_tests() else 1
     if arguments:
         print(__doc__, file=sys.stderr)
         return 2

@@ -115,9 +115,9 @@ class Routing:
         if not self.bus.hand_over(worker, _described(request, [*asked, self.bus.id], body), far):
             far.close()
             relay.close()
-            return busy(cors)
+            return busy(self._server, cors)
         answer = relay.wait()
-        return busy(cors) if answer is None else Answer(*answer)
+        return busy(self._server, cors) if answer is None else Answer(*answer)
 
     # -- from another worker -------------------------------------------------------------------------------------------------
 

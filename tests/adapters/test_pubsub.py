@@ -42,6 +42,9 @@ class Listener:
             client = ClientRecord(f"client of {self.adapter.id}", {}, ("a", "b"), {"x": b"\x00"})
             self.adapter.answer(namespace, server, Fetched(message.request, (client,)))
 
+    def has_heard(self, text: str) -> bool:
+        return any(isinstance(message, Broadcast) and message.data == [text] for _, _, message in self.heard)
+
     def reached(self, request: str, others: int, names: Collection[str]) -> None:
         with self.changed:
             self.asked.append((request, others, names))
@@ -77,7 +80,7 @@ class Group:
         for _ in range(400):
             sender.adapter.publish("/", Broadcast([text], Target()))
             with receiver.changed:
-                if receiver.changed.wait_for(lambda: any(isinstance(m, Broadcast) and m.data == [text] for _, _, m in receiver.heard), 0.05):
+                if receiver.changed.wait_for(lambda: receiver.has_heard(text), 0.05):
                     return
         raise AssertionError(f"{text!r} never came: {receiver.adapter.status()}")
 
