@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -31,6 +32,7 @@ SERVER: Final = "(server)"
 OURS: Final = frozenset(("connection", "disconnecting", "disconnect", "error", "middleware"))
 
 Labels = tuple[str, ...]
+_NOTHING: Final = nullcontext()
 
 
 class Cell:
@@ -180,8 +182,10 @@ class Counting(Probe):
 
     # -- handlers ----------------------------------------------------------------------------------------------------------------
 
-    def around(self, socket: Socket | None, event: Any, args: list[Any]) -> Timing:
+    def around(self, socket: Socket | None, event: Any, args: list[Any]) -> Timing | nullcontext[None]:
         """Measure what runs for one event (`io.around`)."""
+        if not self._io.engine.is_started:
+            return _NOTHING                 # a listener of `new_namespace`: nobody has said what the time is
         name = SERVER if socket is None else socket.namespace.name
         times = self._timed.get((name, event))
         if times is None:

@@ -281,6 +281,16 @@ def test_a_scrape_needs_no_client_and_no_request() -> None:
     assert not io.engine.is_started
 
 
+def test_what_runs_before_the_server_has_started_is_not_timed(house: House) -> None:
+    made: list[str] = []
+    house.io.on("new_namespace", lambda namespace: made.append(namespace.name))
+    house.io.of("/early")
+    TestClient(house.io)
+    house.io.of("/late")
+    assert made == ["/early", "/late"]
+    assert house.figure("handler_seconds_count", namespace="(server)", event="new_namespace") == 1
+
+
 def test_a_child_of_a_fork_begins_at_nothing(house: House) -> None:
     client = TestClient(house.io)
     client.emit("something")
