@@ -14,6 +14,8 @@ from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, 
 from sync_sio.adapters.redis import RedisAdapter, ShardedRedisAdapter
 from sync_sio.drivers.base import Driver
 from sync_sio.drivers.choose import choose
+from sync_sio.testing import TestClient
+from tests.live.servers import wait_for
 from tests.redis_server import RedisServer
 
 from .proxy import Proxy
@@ -54,6 +56,9 @@ class Listener:
         with self.changed:
             self.left.append(server)
             self.changed.notify_all()
+
+    def has_heard(self, text: str) -> bool:
+        return any(isinstance(message, Broadcast) and message.data == [text] for _, _, message in self.heard)
 
     def until(self, what: Callable[[], Any]) -> Any:
         with self.changed:
@@ -113,7 +118,7 @@ def test_who_is_asked_is_counted_and_named(redis: RedisServer, group: Group, kin
     one, two = group.add(kind(redis.url), "/"), group.add(kind(redis.url), "/")
     group.say_until_heard(one, two, "x")
     group.say_until_heard(two, one, "y")
-    one.until(lambda: one.adapter._names.get("/") == {two.adapter.id} or one.asked.clear())
+    wait_for(lambda: one.adapter._names.get("/") == {two.adapter.id}, 10)
     one.adapter.publish("/", Fetch(Target(), "r1"))
     assert one.until(lambda: one.asked) == [("r1", 1, (two.adapter.id,))]
     ((_, server, answer),) = one.until(lambda: [each for each in one.heard if isinstance(each[2], Fetched)])
@@ -167,21 +172,15 @@ def test_joins_cost_no_traffic(redis: RedisServer) -> None:
         return {name: told["calls"] for name, told in client.info("commandstats").items() if "sub" in name or "publish" in name}
 
     for adapter, expected in ((RedisAdapter(redis.url), 0), (ShardedRedisAdapter(redis.url), 1)):
-        from sync_sio.testing import TestClient
-
         io = Server(adapter=adapter, runtime="threads")
         with TestClient(io) as first, TestClient(io) as second:
-            while io.adapter_status().lag == 0:
-                threading.Event().wait(0.01)
+            wait_for(lambda io=io: io.adapter_status().lag, 10)
             before = calls().get("cmdstat_ssubscribe", 0)
             for sid in (first.id, second.id):
                 assert sid is not None
                 io.to(sid).local.sockets_join(["room"])
             if expected:
-                for _ in range(1000):
-                    if calls()["cmdstat_ssubscribe"] > before:
-                        break
-                    threading.Event().wait(0.01)
+                wait_for(lambda before=before: calls()["cmdstat_ssubscribe"] > before, 10)
             assert calls().get("cmdstat_ssubscribe", 0) == before + expected
         io.close()
 

@@ -23,7 +23,7 @@ BYTES = bytes([1, 2, 255])
 
 
 def main() -> None:
-    io = Server(adapter=getattr(redis, ADAPTER)(URL, requests_timeout=2.0), runtime="threads" if KIND == "threads" else "gevent")
+    io = Server(adapter=getattr(redis, ADAPTER)(URL, requests_timeout=1.0), runtime="threads" if KIND == "threads" else "gevent")
     team = io.of("/team")
     heard: list[Any] = []
 
@@ -51,13 +51,13 @@ def main() -> None:
     team.event("data", lambda socket, data: socket.data.update(with_bytes(data)))
     team.event("emit", lambda socket, who, *args: those(who).emit(*with_bytes(args)))
     team.event("broadcast", lambda socket, *args: socket.broadcast.emit(*args))
-    team.event("call", lambda socket, who, *args: told(lambda: those(who).call(*with_bytes(args), timeout=2)), concurrent=True)
+    team.event("call", lambda socket, who, *args: told(lambda: those(who).call(*with_bytes(args), timeout=1)), concurrent=True)
     team.event("fetch", lambda socket, who: told(those(who).fetch_sockets, clients), concurrent=True)
     team.event("sockets_join", lambda socket, who, rooms: those(who).sockets_join(rooms))
     team.event("sockets_leave", lambda socket, who, rooms: those(who).sockets_leave(rooms))
     team.event("disconnect_sockets", lambda socket, who, close: those(who).disconnect_sockets(close))
     team.event("side_emit", lambda socket, *args: team.server_side_emit(*with_bytes(args)))
-    team.event("side_call", lambda socket, *args: told(lambda: team.server_side_call(*with_bytes(args), timeout=2)), concurrent=True)
+    team.event("side_call", lambda socket, *args: told(lambda: team.server_side_call(*with_bytes(args), timeout=1)), concurrent=True)
     team.event("heard", lambda socket: heard)
     team.event("nodes", lambda socket: io.adapter_status().nodes)
     team.event("status", lambda socket: list(io.adapter_status()))

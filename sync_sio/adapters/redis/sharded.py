@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 from ...drivers.base import Driver
 from ..base import AdapterListener, AdapterStatus, Answer, Broadcast, Fetch, Message, ServerEvent
 from . import wire
-from .ears import SHARDED, Ears, server_id
+from .ears import SHARDED, server_id
 from .link import Link
+from .shards import ears_for
 from .streams_wire import BYE, HELLO, HELLO_TOO, body_of, from_envelope
 
 SOCKET_ID_LENGTH: Final = 20
@@ -57,7 +58,7 @@ class ShardedRedisAdapter:
         self._meanings: dict[str, str] = {}         # by channel: the namespace
         self._nodes = 1
         self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self._ears = ears_for(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
@@ -196,7 +197,7 @@ class ShardedRedisAdapter:
                 self._say_hello(namespace)
         channel = self._channel("/")
         if self._link.address.is_cluster:
-            self._link.ask(lambda client: client.pubsub_shardnumsub(channel), lambda reply, error: self._counted(reply))
+            self._link.ask(lambda client: _at_its_node(client, channel), lambda reply, error: self._counted(reply))
         else:
             self._link.say("PUBSUB", "SHARDNUMSUB", channel, tell=self._counted)
 
@@ -212,3 +213,7 @@ class ShardedRedisAdapter:
 
     def _channel(self, namespace: str) -> str:
         return f"{self._prefix}#{namespace}#"
+
+
+def _at_its_node(client: Any, channel: str) -> Any:
+    return client.get_node_from_key(channel).redis_connection.pubsub_shardnumsub(channel)
