@@ -57,9 +57,6 @@ class Listener:
             self.left.append(server)
             self.changed.notify_all()
 
-    def has_heard(self, text: str) -> bool:
-        return any(isinstance(message, Broadcast) and message.data == [text] for _, _, message in self.heard)
-
     def until(self, what: Callable[[], Any]) -> Any:
         with self.changed:
             assert self.changed.wait_for(what, 20), (self.heard, self.asked, self.left)
