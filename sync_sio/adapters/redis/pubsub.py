@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ CLIENT_GONE: Final = 52
 
 _EVERYBODY: Final = Target()
 
+Hear = Callable[[str, bytes], None]
+
 
 class RedisAdapter:
     """Links this server to all that use the same Redis and key. Give it to `Server(adapter=…)`.
@@ -69,7 +72,7 @@ class RedisAdapter:
         self._names: dict[str, set[str]] = {}                       # by namespace: servers that have said hello
         self._greeted: set[str] = set()
         self._namespaces: set[str] = set()
-        self._meanings: dict[str, tuple[Any, str]] = {}             # by channel or pattern: who hears it, and the namespace
+        self._meanings: dict[str, tuple[Hear, str]] = {}            # by channel or pattern: who hears it, and the namespace
         self._nodes = 1
         self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
         self._listener: AdapterListener
@@ -203,19 +206,15 @@ class RedisAdapter:
     # -- from the others ---------------------------------------------------------------------------------------------------
 
     def _heard(self, name: str, data: bytes) -> None:
-        meaning, namespace = self._meanings.get(name, (None, ""))
-        if meaning is None:
-            return                          # the namespace was left a moment ago
-        if meaning is self._broadcast:
-            if not data.startswith(self._own_prefix, 1):
-                self._broadcast(namespace, wire.read(data))
+        meaning = self._meanings.get(name)
+        if meaning is not None:             # else the namespace was left a moment ago
+            hear, namespace = meaning
+            hear(namespace, data)
+
+    def _broadcast(self, namespace: str, data: bytes) -> None:
+        if data.startswith(self._own_prefix, 1):
             return
         said = wire.read(data)
-        if not isinstance(said, dict):
-            raise ValueError("no map")
-        meaning(namespace, said)
-
-    def _broadcast(self, namespace: str, said: Any) -> None:
         if type(said) is not list or len(said) < 2:
             raise ValueError("no broadcast")
         server, packet, options = said[0], said[1], said[2] if len(said) > 2 else None
@@ -223,7 +222,8 @@ class RedisAdapter:
         if packet.get("nsp", "/") == namespace:
             self._listener.received(namespace, str(server), message)
 
-    def _requested(self, namespace: str, said: dict[str, Any]) -> None:
+    def _requested(self, namespace: str, data: bytes) -> None:
+        said = wire.read_map(data)
         kind, server = said.get("type"), said.get("uid")
         if server == self.id:
             return
@@ -272,7 +272,8 @@ class RedisAdapter:
             return Fetch(Target(frozenset(rooms)) if kind == SOCKETS and rooms else _EVERYBODY, request)
         return None
 
-    def _response(self, namespace: str, said: dict[str, Any]) -> None:
+    def _response(self, namespace: str, data: bytes) -> None:
+        said = wire.read_map(data)
         request, kind = said.get("requestId"), said.get("type")
         server = said.get("uid") if type(said.get("uid")) is str else ""
         if type(request) is not str or server == self.id:
@@ -315,7 +316,7 @@ class RedisAdapter:
     def _channel(self, namespace: str, kind: str = "") -> str:
         return f"{self._key}{kind}#{namespace}#"
 
-    def _subscriptions(self, namespace: str) -> list[tuple[str, str, Any]]:
+    def _subscriptions(self, namespace: str) -> list[tuple[str, str, Hear]]:
         """Return what a namespace listens for: how, where, and who hears it."""
         response = self._channel(namespace, "-response")
         return [

@@ -44,6 +44,14 @@ def read(data: bytes) -> Any:
         raise ValueError(f"neither JSON nor MessagePack: {error}") from error
 
 
+def read_map(data: bytes) -> dict[str, Any]:
+    """The same where only a map is something."""
+    value = read(data)
+    if type(value) is not dict:
+        raise ValueError("no map")
+    return value
+
+
 def revive(value: Any) -> Any:
     """Return a value in which what JSON makes of a Node.js Buffer is bytes again."""
     if type(value) is list:
