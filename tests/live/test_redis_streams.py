@@ -108,7 +108,7 @@ def test_a_client_comes_back_to_another_server_and_misses_nothing(cluster: Clust
         member.do("emit", {"rooms": ["room"]}, "afterwards", member.name)
     assert {back.receive()[1] for _ in KINDS} == set(KINDS)
     assert not redis.client().exists(f"sio:session:{client.pid}")
-    again = client.back_at(cluster[there])      # the session is used up
+    again = client.back_at(cluster["threads" if there == "gevent" else "gevent"])       # the session is used up
     assert again.id != client.id and again.missed == [] and again.call("recovered") == [[False, {}]]
     for each in (again, back):
         each.close()
@@ -139,7 +139,10 @@ def test_a_client_with_an_offset_that_is_none_begins_anew(cluster: Cluster, redi
 def test_the_official_client_wanders_and_gets_everything_once_and_in_order(
     cluster: Cluster, redis: RedisServer, npm_packages: Path, node: Path
 ) -> None:
-    urls = ["http://{}:{}".format(*member.address) for member in cluster.members]
+    """From one of ours to the other, while all three emit. Not by way of Node's: it gives its clients what it has published itself before
+    what came earlier in the stream, and what comes while it restores a session to nobody; so what they remember is not what they know.
+    """
+    urls = ["http://{}:{}".format(*cluster[name].address) for name in ("threads", "gevent")]
     command = [str(node), str(HERE / "node" / "moving.cjs"), redis.url, "12", *urls]
     environ = {**os.environ, "NODE_PATH": os.pathsep.join((str(npm_packages), str(tools.npm_servers())))}
     with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -156,6 +159,8 @@ def test_the_official_client_wanders_and_gets_everything_once_and_in_order(
                 member.do("emit", {}, "n", member.name, counts[member.name])
                 counts[member.name] += 1
 
+        stop = threading.Timer(60, process.kill)
+        stop.start()
         threads = [threading.Thread(target=flood, args=(member,)) for member in cluster.members]
         for thread in threads:
             thread.start()
@@ -167,7 +172,8 @@ def test_the_official_client_wanders_and_gets_everything_once_and_in_order(
         process.stdin.write(f"{min(counts.values())}\n")
         process.stdin.flush()
         said = json.loads(process.stdout.readline())
-    assert said["problems"] == []
+        stop.cancel()
+    assert said["problems"] == [], (urls, said)
     for member in cluster.members:
         member.client.close()
         member.client = member.new_client()

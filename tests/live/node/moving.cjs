@@ -12,7 +12,7 @@ const problems = [];
 let wanted = -1;
 
 function isComplete() {
-  return wanted >= 0 && Object.keys(heard).length === urls.length && Object.values(heard).every((numbers) => numbers.length >= wanted);
+  return wanted >= 0 && Object.keys(heard).length >= 3 && Object.values(heard).every((numbers) => numbers.length >= wanted);
 }
 
 async function main() {
@@ -22,20 +22,21 @@ async function main() {
   const connected = () => new Promise((resolve) => socket.once("connect", resolve));
   socket.on("n", (server, number) => {
     const numbers = (heard[server] ||= []);
-    if (number !== numbers.length) problems.push(`${server}: ${number} after ${numbers.length - 1}`);
+    if (number !== (numbers.at(-1) ?? -1) + 1) problems.push(`at ${socket.io.uri} ${server}: ${number} after ${numbers.at(-1)}`);
     numbers.push(number);
   });
   await connected();
   const { id } = socket;
   console.log("ready");
   createInterface({ input: process.stdin }).on("line", (line) => { wanted = Number(line); });
+  const end = Date.now() + 30_000;
   for (let round = 1; round <= Number(rounds); round++) {
     const before = Object.values(heard).reduce((sum, numbers) => sum + numbers.length, 0);
-    while (Object.values(heard).reduce((sum, numbers) => sum + numbers.length, 0) < before + 5 && !isComplete())
+    while (Object.values(heard).reduce((sum, numbers) => sum + numbers.length, 0) < before + 5 && Date.now() < end)
       await new Promise((resolve) => setTimeout(resolve, 5));
     const pid = socket._pid;
     socket.io.engine.close();
-    while (!(await redis.exists(`sio:session:${pid}`))) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (Date.now() < end && !(await redis.exists(`sio:session:${pid}`))) await new Promise((resolve) => setTimeout(resolve, 5));
     socket.io.uri = urls[round % urls.length];
     const back = connected();
     socket.connect();
@@ -43,7 +44,8 @@ async function main() {
     if (!socket.recovered || socket.id !== id) problems.push(`not recovered in round ${round} at ${urls[round % urls.length]}`);
   }
   console.log("moved");
-  while (!isComplete()) await new Promise((resolve) => setTimeout(resolve, 10));
+  const deadline = Date.now() + 10_000;
+  while (!isComplete() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
   console.log(JSON.stringify({ problems, counts: Object.fromEntries(Object.entries(heard).map(([name, numbers]) => [name, numbers.length])) }));
   process.exit(0);
 }
