@@ -5,6 +5,7 @@ acks), `engine` (who is connected and how bytes reach them), `wsgi` (HTTP, takin
 that blocks) and `protocol` (bytes and values; pure). docs/explanation/architecture.md has the picture.
 """
 
+from .emitter import Emitter
 from .errors import (
     AckTimeout,
     ConnectRefused,
@@ -27,6 +28,7 @@ __all__ = [
     "AckTimeout",
     "ConnectRefused",
     "Disconnected",
+    "Emitter",
     "Namespace",
     "PayloadTooLarge",
     "ProtocolError",

@@ -1,4 +1,5 @@
-"""The command line: `python -m sync_sio client` fetches the JavaScript client, `--version` tells the version.
+"""The command line: `python -m sync_sio client` fetches the JavaScript client, `emit` sends an event through Redis, `--version` tells
+the version.
 
 Building a wheel runs the same code before anything is installed, so this file imports the standard library only.
 """
@@ -134,8 +135,17 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     client = commands.add_parser("client", help="fetch the JavaScript client, so that {path}/socket.io.js can be served")
     client.add_argument("--force", action="store_true", help="fetch it even if it is there")
+    emit = commands.add_parser("emit", help="send an event to the clients of all servers that share a Redis")
+    emit.add_argument("--url", default=os.environ.get("REDIS_URL", "redis://localhost:6379"), help="default: $REDIS_URL, else localhost")
+    emit.add_argument("--to", action="append", default=[], metavar="ROOM", help="a room, or a socket's id; may be given several times")
+    emit.add_argument("--except", action="append", default=[], metavar="ROOM", dest="excepts", help="whom to leave out")
+    emit.add_argument("--namespace", default="/", help="default: /")
+    emit.add_argument("--key", default="socket.io", help="what the adapter has as key, channel_prefix or stream")
+    emit.add_argument("--adapter", choices=("redis", "sharded", "streams"), default="redis", help="what the servers have")
+    emit.add_argument("event")
+    emit.add_argument("args", nargs="*", metavar="JSON", help="each is one argument of the event")
     chosen = parser.parse_args(arguments)
-    return _client(chosen.force)
+    return _client(chosen.force) if chosen.command == "client" else _emit(chosen)
 
 
 def _version() -> str:
@@ -155,6 +165,26 @@ def _client(is_forced: bool) -> int:
         print(problem, file=sys.stderr)
         return 1
     print(f"{PACKAGE} {VERSION} fetched: {FOLDER}")
+    return 0
+
+
+def _emit(chosen: argparse.Namespace) -> int:
+    from .emitter import Emitter
+
+    try:
+        args = [json.loads(text) for text in chosen.args]
+    except ValueError as problem:
+        print(f"each argument must be JSON, a text in quotes such as '\"text\"': {problem}", file=sys.stderr)
+        return 2
+    try:
+        emitter = Emitter(chosen.url, key=chosen.key, adapter=chosen.adapter).of(chosen.namespace).except_(chosen.excepts)
+        (emitter.to(chosen.to) if chosen.to else emitter).emit(chosen.event, *args)
+    except (ImportError, ValueError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except Exception as problem:    # redis-py's have nothing in common that is known here
+        print(f"not sent: {problem}", file=sys.stderr)
+        return 1
     return 0
 
 

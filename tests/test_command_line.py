@@ -153,3 +153,14 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         command_line.main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("sync_sio ")
+
+
+def test_what_cannot_be_emitted_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert command_line.main(["emit", "hello", "{no json"]) == 2
+    assert "must be JSON" in capsys.readouterr().err
+    assert command_line.main(["emit", "--url", "http://localhost", "hello"]) == 2
+    assert "redis://" in capsys.readouterr().err
+    assert command_line.main(["emit", "--url", f"unix://{tmp_path}/none", "hello"]) == 1
+    assert "not sent" in capsys.readouterr().err
+    assert command_line.main(["emit", "connect"]) == 2
+    assert "reserved" in capsys.readouterr().err

@@ -34,7 +34,7 @@ NAMES = {
     "transport": "name",
     "membership": "rooms sids on once off",
     "client": "id connected on emit call receive settle disconnect",
-    "module": "Server Namespace Socket event SyncSioError ConnectRefused RequestRefused AckTimeout Disconnected SlowConsumer "
+    "module": "Server Namespace Socket Emitter event SyncSioError ConnectRefused RequestRefused AckTimeout Disconnected SlowConsumer "
               "WrongArguments PayloadTooLarge ProtocolError __version__",
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from .facade import ServerFacade
 from .mount import Mount, mount_in
 from .namespace import Namespace
 from .options import read_options
+from .queue import Outside, take_queue
 from .table import Handler, Table
 from .targets import Rooms, emit, namespace_name, skipped_ids, spread
 from .turn import current_turn
@@ -57,6 +58,7 @@ class SocketIO:
         self.manage_session: bool = options.get("manage_session", True)
         self._mounts: WeakSet[Mount] = WeakSet()
         self._last: Mount | None = None
+        self._outside: Outside | None = None        # what emits where there is no application
         if app is not None or options.get("message_queue"):
             self.init_app(app)
 
@@ -73,7 +75,11 @@ class SocketIO:
         """
         options = {**self.server_options, **options}
         if app is None:
-            raise ValueError("SocketIO without an application emits through a message queue, which sync_sio does not know yet")
+            queue = take_queue(options)
+            if queue is None:
+                raise ValueError("SocketIO without an application emits through a Redis: message_queue='redis://…' is wanted")
+            self._outside = Outside(*queue)
+            return
         read = read_options(app, options)
         self.server_options = options
         self.manage_session = read.manage_session
@@ -231,6 +237,10 @@ class SocketIO:
         Raises:
             TypeError: something in `args` cannot be sent. ValueError: a reserved name.
         """
+        if self._outside is not None and self.find_mount() is None:
+            skipped = skipped_ids(skip_sid, True, None)
+            self._outside.emit(event, spread(args), namespace, room if to is None else to, skipped, callback is not None)
+            return
         mount = self.mount
         home = mount.home(namespace)
         if home is None:
@@ -286,7 +296,10 @@ class SocketIO:
 
     def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Have all clients leave a room."""
-        self.server.close_room(room, namespace)
+        if self._outside is not None and self.find_mount() is None:
+            self._outside.close_room(room, namespace)
+        else:
+            self.server.close_room(room, namespace)
 
     # -- the process -------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from flask import Flask
 
+from .queue import take_queue
+
 PREFIX: Final = "SYNC_SIO_"
 """Of an application's configuration: `SYNC_SIO_PING_TIMEOUT` is the option `ping_timeout`."""
 
@@ -47,7 +49,11 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     """
     options = {key.removeprefix(PREFIX).lower(): value for key, value in app.config.items() if key.startswith(PREFIX)}
     options.update(given)
-    _refuse_queue(options)
+    queue = take_queue(options)
+    if queue is not None:
+        if options.get("adapter") is not None:
+            raise ValueError("message_queue= and adapter=: one of them says how servers are linked")
+        options["adapter"] = _adapter(*queue)
     found = Options(
         manage_session=options.pop("manage_session", True),
         async_handlers=options.pop("async_handlers", None) or False,
@@ -60,13 +66,10 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     return found
 
 
-def _refuse_queue(options: dict[str, Any]) -> None:
-    for name in ("message_queue", "client_manager"):
-        value = options.pop(name, None)
-        if value:
-            raise ValueError(f"{name}={value!r}: servers are linked by an adapter of sync_sio: adapter=…")
-    for name in ("channel", "write_only", "monitor_clients"):
-        options.pop(name, None)
+def _adapter(url: str, key: str) -> Any:
+    from sync_sio.adapters.redis import RedisAdapter  # an extra: not for those who use no Redis
+
+    return RedisAdapter(url, key=key)
 
 
 def _names(namespaces: Any) -> tuple[str, ...]:

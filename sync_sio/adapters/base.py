@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..drivers.base import Driver
 from ..types import JsonDefault
@@ -262,6 +262,19 @@ class Adapter(Protocol):
         ...
 
     def status(self) -> AdapterStatus: ...
+
+
+@runtime_checkable
+class RoomsAdapter(Protocol):
+    """What an adapter is besides if it must know which rooms there are here. Both are called with the rooms' lock held."""
+
+    def room_made(self, namespace: str, room: str) -> None:
+        """A room has its first member, which may be the client whose own it is. In phase one, too: never waits, takes no lock of ours."""
+        ...
+
+    def room_gone(self, namespace: str, room: str) -> None:
+        """A room has lost its last member."""
+        ...
 
 
 # -- recovery across servers ----------------------------------------------------------------------------------------------------

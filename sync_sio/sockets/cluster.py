@@ -23,6 +23,7 @@ from ..adapters.base import (
     LeaveRooms,
     Message,
     RecoveryStore,
+    RoomsAdapter,
     ServerAnswer,
     ServerEvent,
 )
@@ -67,7 +68,16 @@ class Cluster:
     def start(self, namespaces: list[str]) -> None:
         self.adapter.start(self, self._site.driver)
         for name in namespaces:
-            self.adapter.enter(name)
+            self.enter(name)
+
+    def enter(self, name: str) -> None:
+        """A namespace has begun: listen for it, too."""
+        self.adapter.enter(name)
+        home, adapter = self._find(name), self.adapter
+        if home is not None and isinstance(adapter, RoomsAdapter):
+            home.adapter.room_made = partial(adapter.room_made, name)
+            home.adapter.room_gone = partial(adapter.room_gone, name)
+            home.adapter.watch_or_not()
 
     def close(self) -> None:
         """Disconnect; whoever waits gets what has come."""

@@ -131,7 +131,7 @@ class Hub:
                 self.namespaces[namespace.name] = namespace
                 del self._births[namespace.name]
             if self.site.is_started and self.site.cluster is not None:
-                self.site.cluster.adapter.enter(namespace.name)
+                self.site.cluster.enter(namespace.name)
             for then in birth.waiting:
                 then(namespace)
 

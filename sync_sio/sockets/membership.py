@@ -36,6 +36,9 @@ class Membership:
         self._strand: Strand
         self._habit = Habit()
         self._missed = 0
+        self.room_made: Callable[[str], None] | None = None
+        """Told of each room that there is from now on, by an adapter that must know at once (the rooms' lock held); and …"""
+        self.room_gone: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:
         return f"<rooms of {self._home.name}>"
@@ -107,12 +110,14 @@ class Membership:
     def watch_or_not(self) -> None:
         """Hear of changes if anybody listens, and have them cost nothing if not."""
         if self._home.is_started:
-            self._home.rooms.watch = self._note if self._listeners else None
+            self._home.rooms.watch = self._note if self._listeners or self.room_made else None
 
     # -- what happens ------------------------------------------------------------------------------------------------------
 
     def _note(self, event: str, room: str, sid: str | None) -> None:
         """Something has changed (the rooms' lock held, maybe phase one)."""
+        if sid is None and self.room_made is not None and self.room_gone is not None:
+            (self.room_made if event == "create-room" else self.room_gone)(room)
         if event not in self._listeners:
             return
         if len(self._strand) >= MAX_WAITING:

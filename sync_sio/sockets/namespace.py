@@ -268,8 +268,8 @@ class Namespace(Registrations, Broadcaster):
         """Send an event to the other servers' `on(event)` listeners of this namespace. Never blocks.
 
         Args:
-            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s, or what
-                the adapter says instead. Alone it is called at once, with none.
+            ack: called once as `ack(error, responses)`, with one answer of each other server, or with AckTimeout after 5 s, or what the
+                adapter says. Alone it is called at once, with none.
 
         Raises:
             TypeError: something in `args` cannot be sent.

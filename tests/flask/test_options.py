@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from flask import Flask
 import sync_sio.parsers.msgpack
 from sync_sio import RequestRefused
 from sync_sio.testing import TestClient
-from sync_sio_flask import SocketIO
+from sync_sio_flask import SocketIO, join_room
+from tests.live.servers import wait_for
+from tests.redis_server import RedisServer
 
 
 def options_of(**options: Any) -> Any:
@@ -58,7 +61,9 @@ def test_what_an_option_means(theirs: dict[str, Any], ours: dict[str, Any]) -> N
     [
         ({"async_mode": "eventlet"}, ValueError, "'threading', 'gevent'"),
         ({"serializer": "pickle"}, ValueError, "parser="),
-        ({"message_queue": "redis://"}, ValueError, "adapter="),
+        ({"message_queue": "amqp://host"}, ValueError, "adapter="),
+        ({"message_queue": "redis://", "adapter": object()}, ValueError, "one of them"),
+        ({"client_manager": object()}, ValueError, "message_queue="),
         ({"ping_timout": 5}, TypeError, "did you mean 'ping_timeout'"),
         ({"ping_timeout": "5"}, TypeError, "seconds"),
     ],
@@ -169,6 +174,45 @@ def test_logger_true_shows_what_is_logged() -> None:
         ours.setLevel(before[0])
 
 
-def test_an_emitter_without_an_application_says_that_it_has_no_queue() -> None:
-    with pytest.raises(ValueError, match="message queue"):
-        SocketIO(message_queue="redis://")
+def test_an_emitter_without_an_application_needs_a_queue() -> None:
+    with pytest.raises(ValueError, match="message_queue"):
+        SocketIO().init_app(None)
+
+
+def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Path) -> None:
+    with RedisServer(redis_server, tmp_path) as redis:
+        apps = [Flask("one"), Flask("two")]
+        ios = [SocketIO(app, message_queue=redis.url, channel="shop", async_mode="threading") for app in apps]
+        for socketio in ios:
+            socketio.on("room")(lambda room: join_room(room))
+        clients = [socketio.test_client(app) for socketio, app in zip(ios, apps, strict=True)]
+        clients[0].emit("room", "a")
+        wait_for(lambda: all(socketio.io.adapter_status().nodes == 2 for socketio in ios), 20)
+        outside = SocketIO(message_queue=redis.url, channel="shop")
+        heard: list[list[str]] = [[], []]
+
+        def hear() -> list[list[str]]:
+            for client, events in zip(clients, heard, strict=True):
+                events += [event["name"] for event in client.get_received()]
+            return heard
+
+        outside.emit("in a", {"x": b"1"}, to="a")
+        outside.emit("but a", skip_sid=request_sid(ios[0]))
+        ios[1].emit("from two", to="a")
+        ios[0].emit("end")
+        wait_for(lambda: all("end" in events for events in hear()) and "from two" in heard[0], 10, lambda: str(heard))
+        assert sorted(heard[0]) == ["end", "from two", "in a"]
+        wait_for(lambda: "but a" in hear()[1], 10)
+        assert sorted(heard[1]) == ["but a", "end"]
+        outside.close_room("a")
+        wait_for(lambda: "a" not in ios[0].io.sockets.adapter.rooms, 10)
+        with pytest.raises(ValueError, match="callback"):
+            outside.emit("x", callback=print)
+        for socketio in ios:
+            socketio.io.close()
+
+
+def request_sid(socketio: SocketIO) -> str:
+    """Return the id of the one client of a server."""
+    (sid,) = socketio.io.sockets.sockets
+    return sid

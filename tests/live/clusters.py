@@ -36,11 +36,16 @@ class Member:
             command = [str(tools.node()), str(NODE_APP), adapter, url.partition("?")[0], self.name]
         else:
             command = [sys.executable, "-m", "tests.live.cluster_app", kind, adapter, url, self.name]
-        environ = {**os.environ, "NODE_PATH": str(tools.npm_servers())}
-        self.process = subprocess.Popen(
-            command, cwd=tools.ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log_path.open("w"), text=True
-        )
+        with self.log_path.open("w") as log_file:
+            self.process = subprocess.Popen(
+                command, cwd=tools.ROOT, env=self.environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, text=True
+            )
         self.client: SocketClient
+
+    @staticmethod
+    def environ() -> dict[str, str]:
+        """Return the environment in which Node.js finds its own servers and their adapters by name."""
+        return {**os.environ, "NODE_PATH": str(tools.npm_servers())}
 
     def connect(self) -> None:
         assert self.process.stdout is not None
@@ -80,6 +85,7 @@ class Cluster:
     """`with Cluster(adapter, url, folder, "threads", "gevent", "node") as cluster:` all of them are joined."""
 
     def __init__(self, adapter: str, url: str, folder: Path, *kinds: str) -> None:
+        self.emitter_kind = {"RedisAdapter": "redis", "ShardedRedisAdapter": "sharded", "RedisStreamsAdapter": "streams"}[adapter]
         self.members = [Member(kind, adapter, url, folder) for kind in kinds]
 
     def __enter__(self) -> Cluster:
@@ -127,6 +133,24 @@ class Cluster:
             except TimeoutError:
                 return False
         return True
+
+    def wait_until_heard(self, room: str, count: int) -> None:
+        """Wait until what is said in a room comes to so many, whoever says it."""
+        for member in self.members:
+
+            def heard(member: Member = member) -> bool:
+                self.drain()
+                member.do("emit", {"rooms": [room]}, "in room")
+                found = 0
+                for other in self.members:
+                    try:
+                        found += other.client.receive(0.1) == ["in room"]
+                    except TimeoutError:
+                        continue
+                return found == count
+
+            self.until(heard)
+        self.drain()
 
     def drain(self) -> None:
         """Throw away what the clients have heard: an event that comes after all others ends it."""

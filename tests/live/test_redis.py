@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sync_sio import Emitter
+from tests import tools
 from tests.redis_server import RedisServer
+from tests.tools import ROOT
 
 from .clusters import BYTES, Cluster, Member
 from .conftest import IS_REFERENCE
@@ -27,7 +32,7 @@ def redis(redis_server: Path, npm_servers: Path, tmp_path_factory: pytest.TempPa
         yield server
 
 
-@pytest.fixture(scope="module", params=["RedisAdapter", "RedisStreamsAdapter"])
+@pytest.fixture(scope="module", params=["RedisAdapter", "ShardedRedisAdapter", "RedisStreamsAdapter"])
 def cluster(request: pytest.FixtureRequest, redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(request.param, redis.url, tmp_path_factory.mktemp("logs"), *KINDS) as cluster:
         yield cluster
@@ -65,6 +70,8 @@ def test_rooms_exceptions_and_local(cluster: Cluster, sender: Member) -> None:
         member.do("join", "a")
     for member in (gevent, node):
         member.do("join", "b # ü*")
+    for room in ("a", "b # ü*"):            # where rooms have channels, joining takes a moment
+        cluster.wait_until_heard(room, 2)
     sender.do("emit", {"rooms": ["a"]}, "one room")
     sender.do("emit", {"rooms": ["a", "b # ü*"]}, "two rooms")
     sender.do("emit", {"rooms": "b # ü*", "except": ["a"]}, "but")
@@ -179,16 +186,84 @@ def test_a_server_that_stands_still_is_a_time_out_that_names_it(cluster: Cluster
     name = gevent.do("name")
     gevent.send_signal(signal.SIGSTOP)
     try:
-        for member in (threads, node):
-            for what, answers in ((("side_call", "news", 1), 1), (("fetch", {}), 2)):
-                told = member.do(*what)
-                if member is threads:
-                    assert len(told["answers"]) == answers
-                    assert re.search(f"1 servers \\({re.escape(name)}\\)", told["error"])
-                assert told["error"]
+        for member in (threads, node) if cluster.emitter_kind == "redis" else (threads,):     # another adapter of Node.js waits 5 s
+            told = member.do("side_call", "news", 1)
+            assert told["error"] and len(told["answers"]) == 1
+        told = threads.do("fetch", {})
+        assert len(told["answers"]) == 2
+        assert re.search(f"1 servers \\({re.escape(name)}\\)", told["error"])
     finally:
         gevent.send_signal(signal.SIGCONT)
     cluster.wait_until_joined()
+
+
+def test_who_is_no_server_speaks_to_clients_and_servers_of_all(cluster: Cluster, redis: RedisServer) -> None:
+    for member in cluster.members:
+        member.client.close()
+        member.client = member.new_client()
+    threads, gevent, node = cluster.members
+    emitter = Emitter(redis.url, adapter=cluster.emitter_kind).of("team")  # type: ignore[arg-type]
+    for member in (threads, node):
+        member.do("join", "e")
+    cluster.wait_until_heard("e", 2)
+    emitter.to("e").emit("room", {"bytes": BYTES})
+    emitter.to([]).emit("nobody")
+    emitter.except_("e").volatile.compress(False).emit("others", None)
+    emitter.to(gevent.client.id).sockets_join(["f", "g"])
+    emitter.to("f").sockets_leave("g")
+    emitter.emit("end")
+    expected: dict[str, list[Any]] = {name: [["room", {"bytes": BYTES}]] for name in ("threads", "node")} | {"gevent": [["others", None]]}
+    for member in cluster.members:
+        heard = [member.client.receive(), member.client.receive()]
+        assert sorted(heard) == sorted([*expected[member.name], ["end"]])
+    cluster.until(lambda: gevent.do("rooms") == ["f"])
+    emitter.server_side_emit("news", "from outside")
+    for member in cluster.members:
+        cluster.until(lambda member=member: ["from outside"] in member.do("heard"))
+    for member in cluster.members:
+        leaving = member.new_client()
+        emitter.to(leaving.id).disconnect_sockets(close=True)
+        assert leaving.engine.receive() == "41/team,"
+
+    command = ["emit", "--url", redis.url, "--adapter", cluster.emitter_kind, "--namespace", "team", "--to", "e"]
+    command += ["--except", threads.client.id, "hello", '{"json": 1}', '"text"']
+    said = subprocess.run([sys.executable, "-m", "sync_sio", *command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+    assert node.client.receive() == ["hello", {"json": 1}, "text"]
+    emitter.close()
+
+
+NODE_EMITTER = """
+const { Emitter } = require("@socket.io/redis-emitter");
+const client = require("redis").createClient({ url: process.argv[1] });
+client.connect().then(async () => {
+  const emitter = new Emitter(client).of("/team");
+  emitter.to("n").emit("room", { bytes: Buffer.from([1, 2, 255]) });
+  emitter.except("n").volatile.emit("others", 1.5);
+  emitter.to("n").socketsJoin(["x", "y"]);
+  emitter.to("x").socketsLeave("y");
+  emitter.serverSideEmit("news", "from npm's emitter");
+  emitter.emit("end");
+  emitter.to("x").disconnectSockets(true);
+  await client.quit();
+});
+"""
+
+
+def test_npms_emitter_speaks_to_ours(cluster: Cluster, redis: RedisServer) -> None:
+    if cluster.emitter_kind != "redis":
+        pytest.skip("npm's emitter speaks the wire of RedisAdapter")
+    threads, gevent, _ = cluster.members
+    leaving, stays = threads.new_client(), gevent.new_client()
+    leaving.call("join", "n")
+    subprocess.run([str(tools.node()), "-e", NODE_EMITTER, redis.url], check=True, timeout=60, env=Member.environ())
+    assert [leaving.receive(), leaving.receive()] == [["room", {"bytes": BYTES}], ["end"]]
+    assert leaving.engine.receive() == "41/team,"
+    assert [stays.receive(), stays.receive()] == [["others", 1.5], ["end"]]
+    for member in (threads, gevent):
+        cluster.until(lambda member=member: ["from npm's emitter"] in member.do("heard"))
+    stays.close()
+    cluster.drain()
 
 
 def as_bytes(value: Any) -> Any:

@@ -139,12 +139,7 @@ class Ears:
         if kind in (b"message", b"pmessage", b"smessage"):
             if channel == self._own:
                 return
-            try:
-                self._heard(said[1].decode(), data)
-            except ValueError as error:
-                _log.warning("%r: a message on %s is not understood: %s", self._link.address, channel, error)
-            except Exception:
-                _log.exception("%r: a message on %s cannot be dealt with", self._link.address, channel)
+            hand_over(self._link, self._heard, said[1].decode(), data)
         elif kind in _CONFIRMED:
             with self._lock:
                 if channel == self._own or channel in self._wanted:
@@ -162,6 +157,16 @@ class Ears:
 
 
 _CONFIRMED: Final = frozenset(_KINDS.values())
+
+
+def hand_over(link: Link, heard: Callable[[str, bytes], None], name: str, data: bytes) -> None:
+    """Have a message heard; whatever that raises is logged, since it is another server's."""
+    try:
+        heard(name, data)
+    except ValueError as error:
+        _log.warning("%r: a message on %s is not understood: %s", link.address, name, error)
+    except Exception:
+        _log.exception("%r: a message on %s cannot be dealt with", link.address, name)
 
 
 def _one_node(client: Any) -> Any:

@@ -84,7 +84,8 @@ class Line:
                 except link.address.troubles as trouble:
                     error = trouble
                 except Exception as fault:
-                    _log.exception("%r: %s failed; it is begun again", link.address, self.name)
+                    if not self.is_over:    # else its sockets were closed under it, which redis-py does not expect
+                        _log.exception("%r: %s failed; it is begun again", link.address, self.name)
                     error = fault
                 finally:
                     disconnect(self.client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -190,7 +191,7 @@ class RedisAdapter:
             return                          # it was not asked: nobody will answer in time
         if self._link.address.is_cluster:   # where only those at the same node were counted
             self._link.ask(
-                lambda client: _subscribers(client, channel),
+                partial(_subscribers, self._link.address.troubles, channel),
                 lambda count, error: None if error is not None else self._count(namespace, channel, request, count),
             )
         else:
@@ -301,7 +302,7 @@ class RedisAdapter:
                 self._say_hello(namespace)
         channel = self._channel("/", "-request")
         if self._link.address.is_cluster:
-            self._link.ask(lambda client: _subscribers(client, channel), lambda count, error: self._counted(count))
+            self._link.ask(partial(_subscribers, self._link.address.troubles, channel), lambda count, error: self._counted(count))
         else:
             self._link.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: self._counted(reply[1] if type(reply) is list else 1))
 
@@ -350,7 +351,10 @@ def _record(said: dict[str, Any]) -> ClientRecord:
     )
 
 
-def _subscribers(client: Any, channel: str) -> int:
-    """Return how many listen to a channel, at all nodes of a cluster."""
-    count = sum(number for _, number in client.pubsub_numsub(channel))
-    return int(count)
+def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client: Any) -> int:
+    """Return how many listen to a channel, at all nodes of a cluster. One by one: redis-py's own sum leaves some out."""
+    count = 0
+    for node in client.get_nodes():
+        with suppress(*troubles):        # a replica that is down has no subscribers
+            count += sum(number for _, number in node.redis_connection.pubsub_numsub(channel))
+    return count

@@ -22,7 +22,7 @@ async function main() {
   other.on("error", () => {});
   await Promise.all([client.connect(), other.connect()]);
   const makers = {
-    RedisAdapter: () => require("@socket.io/redis-adapter").createAdapter(client, other, { requestsTimeout: 2000 }),
+    RedisAdapter: () => require("@socket.io/redis-adapter").createAdapter(client, other, { requestsTimeout: 1000 }),
     ShardedRedisAdapter: () => require("@socket.io/redis-adapter").createShardedAdapter(client, other),
     RedisStreamsAdapter: () => require("@socket.io/redis-streams-adapter").createAdapter(client),
   };
@@ -52,7 +52,7 @@ async function main() {
     on("emit", (who, ...args) => void those(who).emit(...withBytes(args)));
     on("broadcast", (...args) => void socket.broadcast.emit(...args));
     on("call", (who, ...args) =>
-      new Promise((resolve) => those(who).timeout(2000).emit(...withBytes(args), (error, answers) => resolve(answer(error, answers)))));
+      new Promise((resolve) => those(who).timeout(1000).emit(...withBytes(args), (error, answers) => resolve(answer(error, answers)))));
     on("fetch", async (who) => {
       try {
         const found = await those(who).fetchSockets();
@@ -84,4 +84,5 @@ async function main() {
   process.stdin.on("end", () => process.exit(0));
 }
 
+process.on("unhandledRejection", () => {}); // of what is published while Redis is gone: nobody waits for it
 main();

@@ -1,0 +1,127 @@
+"""Listening in a Redis Cluster to channels that each are at one node: a connection to each of those, as they come, go and fail over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from ...drivers.locks import native_rlock
+from .ears import DEAF_SECONDS, PING_SECONDS, Ears, hand_over
+from .link import Line, Link
+
+LOOK_SECONDS: Final = 0.1
+"""How soon a channel that is new is subscribed: nothing wakes whoever listens at another node."""
+
+
+class ShardedEars:
+    """`Ears` for sharded channels of a cluster. Any thread.
+
+    Its own channel, by which it hears that Redis is there and how late it is, is a plain one.
+    """
+
+    def __init__(self, link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> None:
+        self._link = link
+        self._heard = heard
+        self._main = Ears(link, own, heard, beat)
+        self._lock = native_rlock()         # guards what follows
+        self._wanted: frozenset[str] = frozenset()
+        self._there: set[str] = set()
+        self._lines: dict[str, Line] = {}
+
+    @property
+    def lag(self) -> float:
+        return self._main.lag
+
+    @property
+    def replaced(self) -> int:
+        return self._main.replaced
+
+    def start(self) -> None:
+        self._main.start()
+        self._link.open("finding nodes", self._find)
+
+    def add(self, kind: str, *channels: str) -> None:
+        with self._lock:
+            self._wanted = self._wanted.union(channels)
+
+    def remove(self, kind: str, *channels: str) -> None:
+        with self._lock:
+            self._wanted = self._wanted.difference(channels)
+            self._there.difference_update(channels)
+
+    def hears(self, channel: str) -> bool:
+        return channel in self._there
+
+    def _find(self, line: Line) -> None:
+        """See which nodes there are, once a second: some may be new, and have only what others have lost."""
+        while not line.is_over:
+            self._meet(line.client)
+            line.up()
+            line.halted.wait(PING_SECONDS)
+            line.client.nodes_manager.initialize()
+
+    def _meet(self, client: Any) -> None:
+        names = {node.name for node in client.get_primaries()}
+        with self._lock:
+            new = names - self._lines.keys()
+            gone = [self._lines.pop(name) for name in self._lines.keys() - names]
+            for name in new:
+                self._lines[name] = self._link.open(f"listening at {name}", partial(self._listen, name))
+        for line in gone:
+            self._link.drop(line)
+
+    def _listen(self, name: str, line: Line) -> None:
+        client, now = line.client, self._link.driver.now
+        node = client.get_node(node_name=name)
+        if node is None:
+            raise ConnectionError(f"{name} is not in the cluster")
+        pubsub = node.redis_connection.pubsub()
+        looked_at: frozenset[str] = frozenset()
+        mine: set[str] = set()
+        heard_at = asked_at = now()
+        try:
+            while not line.is_over:
+                wanted = self._wanted
+                if wanted is not looked_at:
+                    looked_at = wanted
+                    here = {channel for channel in wanted if client.get_node_from_key(channel).name == name}
+                    for command, channels in (("SSUBSCRIBE", here - mine), ("SUNSUBSCRIBE", mine - here)):
+                        for channel in channels:
+                            pubsub.execute_command(command, channel)
+                    mine = here
+                line.up()
+                if pubsub.connection is None:
+                    line.halted.wait(LOOK_SECONDS)      # nothing of what is wanted is at this node
+                    continue
+                said = pubsub.parse_response(block=False, timeout=LOOK_SECONDS)
+                if said is not None:
+                    heard_at = now()
+                    self._take(said, mine)
+                elif now() - heard_at > DEAF_SECONDS:
+                    raise ConnectionError(f"nothing was heard from {name} for {DEAF_SECONDS} s")
+                elif now() - max(heard_at, asked_at) > PING_SECONDS:
+                    asked_at = now()
+                    pubsub.execute_command("PING")
+        finally:
+            with self._lock:
+                self._there -= mine
+
+    def _take(self, said: Any, mine: set[str]) -> None:
+        if not isinstance(said, list) or len(said) < 3:
+            return                          # the answer to PING
+        kind, channel = said[0], said[1].decode()
+        if kind == b"smessage":
+            hand_over(self._link, self._heard, channel, said[2])
+        elif kind == b"ssubscribe":
+            with self._lock:
+                if channel in self._wanted:
+                    self._there.add(channel)
+        elif kind == b"sunsubscribe" and channel in mine:
+            raise ConnectionError(f"{channel} has moved to another node")
+
+
+def ears_for(link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> Ears | ShardedEars:
+    """Return what listens to sharded channels of this Redis."""
+    return (ShardedEars if link.address.is_cluster else Ears)(link, own, heard, beat)
+

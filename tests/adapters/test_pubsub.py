@@ -1,0 +1,203 @@
+"""RedisAdapter and ShardedRedisAdapter alone: what is subscribed, who is counted, and a subscriber that has gone deaf."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import pytest
+
+from sync_sio import Emitter, Server
+from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Message, Target
+from sync_sio.adapters.redis import RedisAdapter, ShardedRedisAdapter
+from sync_sio.drivers.base import Driver
+from sync_sio.drivers.choose import choose
+from sync_sio.testing import TestClient
+from tests.live.servers import wait_for
+from tests.redis_server import RedisServer
+
+from .proxy import Proxy
+
+Adapter = RedisAdapter | ShardedRedisAdapter
+KINDS = [RedisAdapter, ShardedRedisAdapter]
+
+
+class Listener:
+    """Keeps what it hears, and answers `Fetch` with a client."""
+
+    json_default = None
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, Message | Answer]] = []
+        self.asked: list[tuple[str, int, Collection[str]]] = []
+        self.left: list[str] = []
+        self.adapter: Adapter
+        self.changed = threading.Condition()
+
+    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+        with self.changed:
+            self.heard.append((namespace, server, message))
+            self.changed.notify_all()
+        if isinstance(message, Fetch):
+            client = ClientRecord(f"client of {self.adapter.id}", {}, ("a", "b"), {"x": b"\x00"})
+            self.adapter.answer(namespace, server, Fetched(message.request, (client,)))
+
+    def reached(self, request: str, others: int, names: Collection[str]) -> None:
+        with self.changed:
+            self.asked.append((request, others, names))
+            self.changed.notify_all()
+
+    def server_left(self, server: str) -> None:
+        with self.changed:
+            self.left.append(server)
+            self.changed.notify_all()
+
+    def has_heard(self, text: str) -> bool:
+        return any(isinstance(message, Broadcast) and message.data == [text] for _, _, message in self.heard)
+
+    def until(self, what: Callable[[], Any]) -> Any:
+        with self.changed:
+            assert self.changed.wait_for(what, 20), (self.heard, self.asked, self.left)
+            return what()
+
+
+class Group:
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.listeners: list[Listener] = []
+
+    def add(self, adapter: Adapter, *namespaces: str) -> Listener:
+        listener = Listener()
+        listener.adapter = adapter
+        self.listeners.append(listener)
+        adapter.start(listener, self.driver)
+        for namespace in namespaces:
+            adapter.enter(namespace)
+        return listener
+
+    def say_until_heard(self, sender: Listener, receiver: Listener, text: str) -> None:
+        """Say something again and again: what is said before somebody listens is lost."""
+        for _ in range(400):
+            sender.adapter.publish("/", Broadcast([text], Target()))
+            with receiver.changed:
+                if receiver.changed.wait_for(lambda: receiver.has_heard(text), 0.05):
+                    return
+        raise AssertionError(f"{text!r} never came: {receiver.adapter.status()}")
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    driver = choose("threads", None, None)
+    group = Group(driver)
+    yield group
+    for listener in group.listeners:
+        listener.adapter.close()
+    driver.stop(2)
+    assert not [thread.name for thread in threading.enumerate() if "redis" in thread.name]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_subscriber_that_is_deaf_is_replaced(redis: RedisServer, group: Group, kind: type[Adapter]) -> None:
+    with Proxy(redis.port) as proxy:
+        far = group.add(kind(f"redis://127.0.0.1:{proxy.port}"), "/")
+        near = group.add(kind(redis.url), "/")
+        group.say_until_heard(near, far, "before")
+        assert proxy.mute_subscribers() == 1
+        group.say_until_heard(near, far, "after")
+        assert "nothing was heard" in str(far.adapter.status().last_error)
+        assert far.adapter._ears.replaced >= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_asked_is_counted_and_named(redis: RedisServer, group: Group, kind: type[Adapter]) -> None:
+    one, two = group.add(kind(redis.url), "/"), group.add(kind(redis.url), "/")
+    group.say_until_heard(one, two, "x")
+    group.say_until_heard(two, one, "y")
+    wait_for(lambda: one.adapter._names.get("/") == {two.adapter.id}, 10)
+    one.adapter.publish("/", Fetch(Target(), "r1"))
+    assert one.until(lambda: one.asked) == [("r1", 1, (two.adapter.id,))]
+    ((_, server, answer),) = one.until(lambda: [each for each in one.heard if isinstance(each[2], Fetched)])
+    assert server == two.adapter.id
+    assert answer.clients == (ClientRecord(f"client of {two.adapter.id}", {}, ("a", "b"), {"x": b"\x00"}),)
+    two.adapter.answer("/", one.adapter.id, ClientGone("r2"))
+    one.until(lambda: any(each[2] == ClientGone("r2") for each in one.heard))
+
+    one.adapter.publish("/", Fetch(Target(frozenset()), "r3"))     # for no room at all: nobody is asked
+    one.until(lambda: ("r3", 0, ()) in one.asked)
+    two.adapter.close()
+    one.until(lambda: two.adapter.id in one.left)
+    one.adapter.publish("/", Fetch(Target(), "r4"))
+    one.until(lambda: ("r4", 0, ()) in one.asked)
+
+
+def test_what_node_asks_in_old_forms_is_answered(redis: RedisServer, group: Group) -> None:
+    listener = group.add(RedisAdapter(redis.url), "/")
+    client = redis.client()
+    pubsub = client.pubsub()
+    pubsub.subscribe("socket.io-response#/#")
+    pubsub.get_message(timeout=5)
+    group_asks = {"type": 1, "uid": "node", "requestId": "all rooms"}, {"type": 0, "uid": "node", "requestId": "ids", "rooms": ["a"]}
+    for ask, answer in zip(group_asks, ({"rooms": ["a", "b"]}, {"sockets": [f"client of {listener.adapter.id}"]}), strict=True):
+        while not client.publish("socket.io-request#/#", json.dumps(ask)):
+            pubsub.get_message(timeout=0.05)
+        said: Any = None
+        while said is None or said["type"] != "message":
+            said = pubsub.get_message(timeout=5)
+            assert said is not None
+        assert json.loads(said["data"]) == {"requestId": ask["requestId"], "uid": listener.adapter.id, **answer}
+    pubsub.close()
+
+
+def test_what_nobody_understands_is_logged_and_harms_nothing(redis: RedisServer, group: Group, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = group.add(RedisAdapter(redis.url), "/"), group.add(RedisAdapter(redis.url), "/")
+    group.say_until_heard(two, one, "before")
+    client = redis.client()
+    for channel in ("socket.io#/#", "socket.io#/#room#", "socket.io-request#/#", "socket.io-response#/#"):
+        for data in (b"", b"{", b"\xc1", b"[]", b"{}", b'{"type":7,"requestId":"r"}', b"\x93\x01\x02\x03", b'{"type":{}}'):
+            client.publish(channel, data)
+    group.say_until_heard(two, one, "after")
+    assert "is not understood" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_joins_cost_no_traffic(redis: RedisServer) -> None:
+    """But with rooms that have channels, for which the first member of each does."""
+    client = redis.client()
+
+    def calls() -> dict[str, int]:
+        return {name: told["calls"] for name, told in client.info("commandstats").items() if "sub" in name or "publish" in name}
+
+    for adapter, expected in ((RedisAdapter(redis.url), 0), (ShardedRedisAdapter(redis.url), 1)):
+        io = Server(adapter=adapter, runtime="threads")
+        with TestClient(io) as first, TestClient(io) as second:
+            wait_for(lambda io=io: io.adapter_status().lag, 10)
+            before = calls().get("cmdstat_ssubscribe", 0)
+            for sid in (first.id, second.id):
+                assert sid is not None
+                io.to(sid).local.sockets_join(["room"])
+            if expected:
+                wait_for(lambda before=before: calls()["cmdstat_ssubscribe"] > before, 10)
+            assert calls().get("cmdstat_ssubscribe", 0) == before + expected
+        io.close()
+
+
+def test_an_emitter_says_what_is_wrong(redis: RedisServer) -> None:
+    emitter = Emitter(redis.url)
+    for use, error in (
+        (lambda: emitter.emit("connect"), ValueError),
+        (lambda: emitter.emit("x", object()), TypeError),
+        (lambda: emitter.to(""), TypeError),
+        (lambda: emitter.server_side_emit("connection"), ValueError),
+        (lambda: Emitter(redis.url, adapter="other"), ValueError),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(error):
+            use()
+    redis.kill()
+    with pytest.raises(Exception, match="connect"):
+        emitter.emit("x")
+    redis.start()
+    emitter.emit("x")
+    assert Emitter(redis.url, json_default=str).of("chat").to(["a", "b"]).emit("x", object()) is None
+    emitter.close()
+    emitter.emit("x")
