@@ -14,6 +14,7 @@ if KIND == "patched":
 
     monkey.patch_all()
 
+import os
 from typing import Any
 
 from sync_sio import AckTimeout, Server
@@ -23,7 +24,11 @@ BYTES = bytes([1, 2, 255])
 
 
 def main() -> None:
-    io = Server(adapter=getattr(redis, ADAPTER)(URL, requests_timeout=1.0), runtime="threads" if KIND == "threads" else "gevent")
+    io = Server(
+        adapter=getattr(redis, ADAPTER)(URL, requests_timeout=1.0),
+        runtime="threads" if KIND == "threads" else "gevent",
+        connection_state_recovery="LIVE_RECOVERY" in os.environ,
+    )
     team = io.of("/team")
     heard: list[Any] = []
 
@@ -58,6 +63,9 @@ def main() -> None:
     team.event("disconnect_sockets", lambda socket, who, close: those(who).disconnect_sockets(close))
     team.event("side_emit", lambda socket, *args: team.server_side_emit(*with_bytes(args)))
     team.event("side_call", lambda socket, *args: told(lambda: team.server_side_call(*with_bytes(args), timeout=1)), concurrent=True)
+    team.event("recovered", lambda socket: [socket.recovered, socket.data])
+    team.event("to_me", lambda socket, *args: socket.emit(*with_bytes(args)))
+    team.event("volatile", lambda socket, *args: team.volatile.emit(*args))
     team.event("heard", lambda socket: heard)
     team.event("nodes", lambda socket: io.adapter_status().nodes)
     team.event("status", lambda socket: list(io.adapter_status()))

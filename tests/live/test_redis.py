@@ -32,7 +32,7 @@ def redis(redis_server: Path, npm_servers: Path, tmp_path_factory: pytest.TempPa
         yield server
 
 
-@pytest.fixture(scope="module", params=["RedisAdapter", "ShardedRedisAdapter"])
+@pytest.fixture(scope="module", params=["RedisAdapter", "ShardedRedisAdapter", "RedisStreamsAdapter"])
 def cluster(request: pytest.FixtureRequest, redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(request.param, redis.url, tmp_path_factory.mktemp("logs"), *KINDS) as cluster:
         yield cluster

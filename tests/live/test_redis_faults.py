@@ -18,7 +18,10 @@ from .redis_faults import FAULTS, KINDS, go_through
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(IS_REFERENCE, reason="servers of ours")]
 
 
-@pytest.mark.parametrize(("adapter", "kinds"), [("RedisAdapter", FAULTS + FAULTS), ("ShardedRedisAdapter", ("kill", "pause"))])
+@pytest.mark.parametrize(
+    ("adapter", "kinds"),
+    [("RedisAdapter", FAULTS + FAULTS), ("ShardedRedisAdapter", ("kill", "pause")), ("RedisStreamsAdapter", ("kill", "hang"))],
+)
 def test_redis_goes_away_and_comes_back(
     redis_server: Path, npm_servers: Path, tmp_path: Path, adapter: str, kinds: tuple[str, ...]
 ) -> None:

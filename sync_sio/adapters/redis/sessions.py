@@ -78,6 +78,7 @@ class Search:
             raise ValueError(f"offset {self._offset!r} is none of this stream's")
         self._start = max(seen, came, session.sure)
         self._link.say("XRANGE", self._stream, "-", "+", "COUNT", 1, tell=self._step(self._got_oldest))
+        self._link.say("XREVRANGE", self._stream, "+", "-", "COUNT", 1, tell=self._step(self._got_newest))
         self._link.say("XLEN", self._stream, tell=self._step(self._got_length))
         self._end = wire.place(self._start)
         self._fetch()
@@ -86,6 +87,10 @@ class Search:
         oldest = wire.number(_text(reply[0][0])) if reply else -1
         if self._start > 0 and not 0 <= oldest <= self._start:
             raise ValueError(f"the stream does not reach back to {wire.place(self._start)}")
+
+    def _got_newest(self, reply: Any) -> None:
+        if self._start > 0 and not (reply and self._start <= wire.number(_text(reply[0][0]))):
+            raise ValueError(f"the stream has not come to {wire.place(self._start)}")
 
     def _got_length(self, reply: Any) -> None:
         # nothing had ever been written when it came: nothing may have been dropped since

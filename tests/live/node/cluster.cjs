@@ -27,7 +27,8 @@ async function main() {
     RedisStreamsAdapter: () => require("@socket.io/redis-streams-adapter").createAdapter(client),
   };
   const http = createServer();
-  const io = new Server(http, { adapter: makers[adapter]() });
+  const recovery = process.env.LIVE_RECOVERY ? { connectionStateRecovery: {} } : {};
+  const io = new Server(http, { adapter: makers[adapter](), ...recovery });
   const team = io.of("/team");
   const heard = [];
 
@@ -66,6 +67,9 @@ async function main() {
     on("side_emit", (...args) => void team.serverSideEmit(...withBytes(args)));
     on("side_call", (...args) =>
       new Promise((resolve) => team.serverSideEmit(...withBytes(args), (error, answers) => resolve(answer(error, answers)))));
+    on("recovered", () => [socket.recovered, socket.data]);
+    on("to_me", (...args) => void socket.emit(...withBytes(args)));
+    on("volatile", (...args) => void team.volatile.emit(...args));
     on("heard", () => heard);
     on("nodes", () => team.adapter.serverCount());
     on("name", () => name);
