@@ -103,7 +103,7 @@ def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str
         assert warnings(server) == []
 
 
-@pytest.fixture(scope="module", params=["gunicorn-gthread", "gunicorn-gevent", "gunicorn-gevent_pywsgi"])
+@pytest.fixture(scope="module", params=SERVERS)
 def four(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with several(Servers(tmp_path_factory.mktemp("four")), request.param) as server:
         yield server
@@ -147,7 +147,7 @@ def poll_anywhere(server: Server, big: int = 300_000) -> None:
         socket = SocketClient(client)
         socket.wait_until_connected()
         [worker] = socket.call("who")
-        for number in range(20):
+        for number in range(12):
             client.getter.close()
             client.poster.close()
             assert socket.call("who") == [worker]
@@ -165,7 +165,7 @@ def test_a_session_is_upgraded_whoever_gets_the_websocket(four: Server) -> None:
 
 
 def upgrade_anywhere(server: Server, big: int = 300_000) -> None:
-    for _ in range(8):
+    for _ in range(6):
         polling = PollingClient(server.address, is_tls=server.is_tls)
         socket = SocketClient(polling)
         socket.wait_until_connected()
@@ -242,7 +242,7 @@ def test_a_worker_that_dies_is_not_waited_for(four: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("sync", {}), ("gevent-websocket", {}), ("gthread", {"ws_engine": "simple-websocket"})]
+    ("kind", "options"), [("sync", {}), ("gevent_pywsgi", {}), ("gevent-websocket", {}), ("gthread", {"ws_engine": "simple-websocket"})]
 )
 def test_other_workers_of_gunicorn_pass_requests_on(own: Servers, kind: str, options: dict[str, Any]) -> None:
     with several(own, f"gunicorn-{kind}", 3, **options) as server:

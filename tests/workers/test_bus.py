@@ -163,6 +163,15 @@ def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker])
     assert os.path.exists(dead.path)
     assert workers[0].bus.owner(dead.id + "x" * 16) is None
     assert not os.path.exists(dead.path)
+    stranger = Meeting("another")
+    stranger.listen().close()
+    alive = Meeting("and another")
+    listener = alive.listen()
+    Meeting("test").sweep()
+    assert not os.path.exists(stranger.path)
+    assert os.path.exists(alive.path)
+    listener.close()
+    alive.leave()
 
 
 def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
