@@ -167,6 +167,8 @@ class Link:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 numbers = array.array("i")
                 numbers.frombytes(value[: len(value) - len(value) % numbers.itemsize])
+                for number in numbers:
+                    os.set_inheritable(number, False)       # where the system has no flag for it
                 self._descriptors += numbers
 
     def _read_frames(self) -> None:

@@ -18,7 +18,7 @@ from tempfile import gettempdir
 from time import time
 from typing import Final
 
-__all__ = ["ID_LENGTH", "CannotMeet", "Meeting"]
+__all__ = ["ID_LENGTH", "CannotMeet", "Meeting", "directory_name"]
 
 ID_LENGTH: Final = 4
 """Characters of a worker's id, with which the ids of its sessions begin."""
@@ -128,10 +128,15 @@ def _is_dead(path: str) -> bool:
     return False
 
 
+def directory_name() -> str:
+    """Return what the directory is called: each user has one on each machine, as several may share a file system."""
+    return f"sync-sio-{os.geteuid()}-{blake2b(os.uname().nodename.encode(), digest_size=2).hexdigest()}"
+
+
 def _directory() -> str:
     user = os.geteuid()
     try:
-        directory = os.path.join(gettempdir(), f"sync-sio-{user}")
+        directory = os.path.join(gettempdir(), directory_name())
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
         found = os.lstat(directory)

@@ -73,7 +73,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Worker]]:
         yield made
         for worker in made:
             worker.stop()
-        assert os.listdir(f"{place}/sync-sio-{os.geteuid()}") == []
+        assert os.listdir(f"{place}/{meeting.directory_name()}") == []
 
 
 def test_who_is_ready_is_known_to_all(workers: list[Worker]) -> None:
