@@ -131,7 +131,12 @@ class Routing:
         described, _, rest = payload.partition(b"\n")
         environ, length = json.decode(described)
         environ["wsgi.input_terminated"] = True
-        connection = HttpConnection(PlainSocket(fileno=number), None, self._service(environ))
+        sock = PlainSocket(fileno=number)
+        try:
+            connection = HttpConnection(sock, None, self._service(environ))
+        except OSError:                     # it has gone already, on some platforms
+            sock.close()
+            return
         self._connections.add(connection)
         if not self._is_looking:
             self._is_looking = True

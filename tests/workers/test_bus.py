@@ -62,6 +62,8 @@ class Worker:
         self.gate.set()
         self.bus.close()
         self.driver.stop(SECONDS)
+        for _, descriptor in self.passed:
+            os.close(descriptor)
         assert self.driver.audit() == []
 
 
@@ -155,6 +157,34 @@ def test_a_descriptor_is_handed_over(workers: list[Worker]) -> None:
     client, server = socket.socketpair()
     with client, server:
         assert not one.bus.hand_over("none", b"", PlainStream(PlainSocket(fileno=os.dup(server.fileno()))))
+
+
+def test_a_descriptor_that_cannot_be_taken_is_no_other_requests(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, _ = workers
+
+    def hand_over(payload: bytes) -> socket.socket:
+        client, server = socket.socketpair()
+        client.settimeout(SECONDS)
+        stream = PlainStream(PlainSocket(fileno=server.detach()))
+        if not one.bus.hand_over(two.bus.id, payload, stream):
+            stream.close()
+        return client
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "_DESCRIPTORS", 0)      # as if none was free
+        with hand_over(b"lost") as client:
+            assert client.recv(1) == b""
+    clients = []
+    while not two.passed:
+        clients.append(hand_over(b"%d" % len(clients)))
+        with two.changed:
+            two.changed.wait(0.05)
+    payload, descriptor = two.passed.pop(0)
+    with socket.socket(fileno=descriptor) as passed:
+        passed.sendall(payload)
+        assert clients[int(payload)].recv(10) == payload
+    for client in clients:
+        client.close()
 
 
 def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker]) -> None:
