@@ -71,7 +71,8 @@ class Server(Broadcaster):
         initial_packet: a message that follows the open packet.
         json_default: `f(value)` for what JSON has no form for.
         parser: None for JSON, `sync_sio.parsers.msgpack`, or any object with `encode()` and `decoder()`, see `sync_sio.parsers`.
-        adapter: what links this server to others of its cluster; None: it is alone.
+        adapter: what links this server to others of its cluster; None: it is alone, or one of several workers of this machine, which
+            link themselves.
         connection_state_recovery: whether a client that was cut off gets back its id, rooms and data, and what it missed; True, or a
             dict with `max_disconnection_duration`, `skip_middlewares` and the bounds, see `RecoveryOptions`.
         cleanup_empty_child_namespaces: whether dynamic namespaces are let go when the last client has left.
@@ -434,7 +435,8 @@ class Server(Broadcaster):
 
     @property
     def adapter(self) -> Adapter | None:
-        """What links this server to others; None: nothing does. May be set until the server serves.
+        """What links this server to others; None: nothing does. May be set until the server serves. Several workers of one machine that
+        were given none link themselves when they do.
 
         Not to be mixed up with `io.sockets.adapter`, which knows who is in which room.
         """

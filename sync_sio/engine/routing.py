@@ -64,6 +64,11 @@ class Routing:
         """Return an id that says whose the session is, of the same length."""
         return self.bus.id + random[len(self.bus.id) :]
 
+    def audit(self, found: list[str]) -> list[str]:
+        """Return what the driver has found without what stays while the server does, and with the requests that are not answered."""
+        passed = [f"passed on to us: {connection!r}" for connection in list(self._connections)]
+        return passed + [what for what in found if not what.startswith(("watched: <bus", "a timer: Bus.", "a timer: Routing."))]
+
     # -- to the owner --------------------------------------------------------------------------------------------------------
 
     def pass_on(self, request: Request, cors: HeaderList) -> Answer | None:
@@ -126,7 +131,12 @@ class Routing:
         described, _, rest = payload.partition(b"\n")
         environ, length = json.decode(described)
         environ["wsgi.input_terminated"] = True
-        connection = HttpConnection(PlainSocket(fileno=number), None, self._service(environ))
+        sock = PlainSocket(fileno=number)
+        try:
+            connection = HttpConnection(sock, None, self._service(environ))
+        except OSError:                     # it has gone already, on some platforms
+            sock.close()
+            return
         self._connections.add(connection)
         if not self._is_looking:
             self._is_looking = True

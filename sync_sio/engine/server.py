@@ -286,7 +286,8 @@ class EngineServer:
         left = [f"{connection!r} is registered" for connection in self.connections.values()]
         if len(self.heartbeat):
             left.append(f"{len(self.heartbeat)} connections have a heartbeat")
-        return left + [what for what in self.driver.audit() if not what.startswith("watched: <bus")]
+        found = self.driver.audit()
+        return left + (found if self.routing is None else self.routing.audit(found))
 
     # -- what connections and the door need ----------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ class Bus:
         self._again: Timer | None = None
         self._door = _Door(meeting.listen(), self._on_dialled)
         driver.watch(self._door)
+        meeting.sweep()
         self._dial(is_first=True)
 
     # -- who is there --------------------------------------------------------------------------------------------------------

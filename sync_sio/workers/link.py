@@ -150,13 +150,14 @@ class Link:
 
     def on_readable(self) -> None:
         try:
-            data, extra, _, _ = self._sock.recvmsg(_RECEIVE, _socket.CMSG_SPACE(4 * _DESCRIPTORS), _CLOSE_ON_EXEC)
+            data, extra, flags, _ = self._sock.recvmsg(_RECEIVE, _socket.CMSG_SPACE(4 * _DESCRIPTORS), _CLOSE_ON_EXEC)
         except BlockingIOError:
             return
         except OSError:
-            data, extra = b"", []
+            data, extra, flags = b"", [], 0
         self._note_descriptors(extra)
-        if not data:
+        if not data or flags & _socket.MSG_CTRUNC:
+            # none is free for what came: a request must never be taken for that of another descriptor
             self.close()
             return
         self._buffer += data
@@ -167,6 +168,8 @@ class Link:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 numbers = array.array("i")
                 numbers.frombytes(value[: len(value) - len(value) % numbers.itemsize])
+                for number in numbers:
+                    os.set_inheritable(number, False)       # where the system has no flag for it
                 self._descriptors += numbers
 
     def _read_frames(self) -> None:

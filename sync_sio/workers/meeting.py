@@ -15,14 +15,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from tempfile import gettempdir
+from time import time
 from typing import Final
 
-__all__ = ["ID_LENGTH", "CannotMeet", "Meeting"]
+__all__ = ["ID_LENGTH", "CannotMeet", "Meeting", "directory_name"]
 
 ID_LENGTH: Final = 4
 """Characters of a worker's id, with which the ids of its sessions begin."""
 MARK_LENGTH: Final = 11
 """With its dot."""
+FORGOTTEN: Final = 60.0
+"""Seconds after which a socket that has no name yet will never get one."""
 MAX_PATH: Final = 103
 """Bytes that the path of a Unix socket may have, less on some systems than on Linux."""
 
@@ -59,6 +62,17 @@ class Meeting:
         if room < 1:
             raise CannotMeet(f"{self.directory!r} is too long a path for sockets: set TMPDIR to a shorter one")
         self.path = os.path.join(self.directory, ".".join([self.id, *sorted(self._marks)[:room]]))
+
+    def sweep(self) -> None:
+        """Remove what workers of whatever address, who were killed, have left behind."""
+        with suppress(OSError):
+            for name in os.listdir(self.directory):
+                path = os.path.join(self.directory, name)
+                if name.startswith("."):
+                    if os.lstat(path).st_mtime < time() - FORGOTTEN:
+                        clear(path)
+                elif self._marks.isdisjoint(name.split(".")[1:]) and _is_dead(path):
+                    clear(path)
 
     def others(self) -> Iterator[tuple[str, str]]:
         """Give id and path of each other socket that is of our address. Who has left one behind may be dead."""
@@ -100,10 +114,29 @@ def clear(path: str) -> None:
         os.unlink(path)
 
 
+def _is_dead(path: str) -> bool:
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    finally:
+        sock.close()
+    return False
+
+
+def directory_name() -> str:
+    """Return what the directory is called: each user has one on each machine, as several may share a file system."""
+    return f"sync-sio-{os.geteuid()}-{blake2b(os.uname().nodename.encode(), digest_size=2).hexdigest()}"
+
+
 def _directory() -> str:
     user = os.geteuid()
     try:
-        directory = os.path.join(gettempdir(), f"sync-sio-{user}")
+        directory = os.path.join(gettempdir(), directory_name())
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
         found = os.lstat(directory)

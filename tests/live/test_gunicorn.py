@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from pathlib import Path
 
 import pytest
+
+from sync_sio.workers.meeting import directory_name
 
 from .servers import Server, Servers, wait_for
 from .staying import staying
@@ -83,7 +84,7 @@ def test_time_outs_that_are_shorter_than_the_ping_cut_nothing(own: Servers) -> N
 
 
 def test_several_workers_that_cannot_meet_are_warned_of(own: Servers, tmp_path: Path) -> None:
-    (tmp_path / f"sync-sio-{os.geteuid()}").mkdir(mode=0o755)       # whoever made it may look in, or more
+    (tmp_path / directory_name()).mkdir(mode=0o755)       # whoever made it may look in, or more
     with own.fresh("gunicorn-gthread", environ={"TMPDIR": str(tmp_path)}, extra=("--workers", "2")) as server:
         with contextlib.closing(WebSocketClient(server.address, PATH)) as client:
             client.send("4hello")

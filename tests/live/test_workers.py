@@ -33,7 +33,7 @@ def own(tmp_path: Path) -> Servers:
 
 
 def several(
-    own: Servers, kind: str, workers: int = 4, extra: tuple[str, ...] = (), hooks: str = "", environ: Any = None, **options: Any
+    own: Servers, kind: str, workers: int = 2, extra: tuple[str, ...] = (), hooks: str = "", environ: Any = None, **options: Any
 ) -> Any:
     return own.fresh(kind, hooks, {**APP, **(environ or {})}, ("--workers", str(workers), *extra), **options)
 
@@ -85,7 +85,7 @@ def crowd(node: Path, server: Server, count: int) -> Iterator[Crowd]:
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.usefixtures("npm_packages")
 def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str) -> None:
-    with several(own, kind) as server, crowd(node, server, 200) as clients:
+    with several(own, kind, 4) as server, crowd(node, server, 200) as clients:
         first = clients.round("first")
         assert all(each[1:] == [0, [], "websocket"] for each in first)
         workers = Counter(worker for worker, *_ in first)
@@ -103,9 +103,9 @@ def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str
         assert warnings(server) == []
 
 
-@pytest.fixture(scope="module", params=["gunicorn-gthread", "gunicorn-gevent", "gunicorn-gevent_pywsgi"])
+@pytest.fixture(scope="module", params=SERVERS)
 def four(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with several(Servers(tmp_path_factory.mktemp("four")), request.param) as server:
+    with several(Servers(tmp_path_factory.mktemp("four")), request.param, 4) as server:
         yield server
         wait_for(lambda: server.page("/audit") == [], say=lambda: str(server.page("/audit")))
         assert warnings(server) == []
@@ -147,7 +147,7 @@ def poll_anywhere(server: Server, big: int = 300_000) -> None:
         socket = SocketClient(client)
         socket.wait_until_connected()
         [worker] = socket.call("who")
-        for number in range(20):
+        for number in range(12):
             client.getter.close()
             client.poster.close()
             assert socket.call("who") == [worker]
@@ -165,7 +165,7 @@ def test_a_session_is_upgraded_whoever_gets_the_websocket(four: Server) -> None:
 
 
 def upgrade_anywhere(server: Server, big: int = 300_000) -> None:
-    for _ in range(8):
+    for _ in range(6):
         polling = PollingClient(server.address, is_tls=server.is_tls)
         socket = SocketClient(polling)
         socket.wait_until_connected()
@@ -242,10 +242,10 @@ def test_a_worker_that_dies_is_not_waited_for(four: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("sync", {}), ("gevent-websocket", {}), ("gthread", {"ws_engine": "simple-websocket"})]
+    ("kind", "options"), [("sync", {}), ("gevent_pywsgi", {}), ("gevent-websocket", {}), ("gthread", {"ws_engine": "simple-websocket"})]
 )
 def test_other_workers_of_gunicorn_pass_requests_on(own: Servers, kind: str, options: dict[str, Any]) -> None:
-    with several(own, f"gunicorn-{kind}", 3, **options) as server:
+    with several(own, f"gunicorn-{kind}", **options) as server:
         poll_anywhere(server)
         upgrade_anywhere(server)
         assert warnings(server) == []
@@ -277,7 +277,7 @@ def test_where_sockets_cannot_be_had_the_answer_goes_through_the_worker_that_was
 
 
 def test_ids_of_the_applications_own_are_found_by_asking(own: Servers) -> None:
-    with several(own, "gunicorn-gthread", hooks="generate_id") as server:
+    with several(own, "gunicorn-gthread", 3, hooks="generate_id") as server:
         poll_anywhere(server)
         upgrade_anywhere(server)
         with PollingClient(server.address).getter as http:
@@ -327,7 +327,7 @@ def test_processes_of_any_make_find_each_other(own: Servers, kind: str) -> None:
 
 @pytest.mark.parametrize("extra", [("--preload",), ("--reuse-port",)])
 def test_workers_that_are_reloaded_find_each_other(own: Servers, extra: tuple[str, ...]) -> None:
-    with several(own, "gunicorn-gthread", 2, extra) as server, contextlib.ExitStack() as stack:
+    with several(own, "gunicorn-gthread", extra=extra) as server, contextlib.ExitStack() as stack:
         old = spread(server, "websocket", stack, 2)
         server.signal(signal.SIGHUP)
         for client in old:

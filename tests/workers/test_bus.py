@@ -62,6 +62,8 @@ class Worker:
         self.gate.set()
         self.bus.close()
         self.driver.stop(SECONDS)
+        for _, descriptor in self.passed:
+            os.close(descriptor)
         assert self.driver.audit() == []
 
 
@@ -73,7 +75,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Worker]]:
         yield made
         for worker in made:
             worker.stop()
-        assert os.listdir(f"{place}/sync-sio-{os.geteuid()}") == []
+        assert os.listdir(f"{place}/{meeting.directory_name()}") == []
 
 
 def test_who_is_ready_is_known_to_all(workers: list[Worker]) -> None:
@@ -157,12 +159,49 @@ def test_a_descriptor_is_handed_over(workers: list[Worker]) -> None:
         assert not one.bus.hand_over("none", b"", PlainStream(PlainSocket(fileno=os.dup(server.fileno()))))
 
 
+def test_a_descriptor_that_cannot_be_taken_is_no_other_requests(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, _ = workers
+
+    def hand_over(payload: bytes) -> socket.socket:
+        client, server = socket.socketpair()
+        client.settimeout(SECONDS)
+        stream = PlainStream(PlainSocket(fileno=server.detach()))
+        if not one.bus.hand_over(two.bus.id, payload, stream):
+            stream.close()
+        return client
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "_DESCRIPTORS", 0)      # as if none was free
+        with hand_over(b"lost") as client:
+            assert client.recv(1) == b""
+    clients = []
+    while not two.passed:
+        clients.append(hand_over(b"%d" % len(clients)))
+        with two.changed:
+            two.changed.wait(0.05)
+    payload, descriptor = two.passed.pop(0)
+    with socket.socket(fileno=descriptor) as passed:
+        passed.sendall(payload)
+        assert clients[int(payload)].recv(10) == payload
+    for client in clients:
+        client.close()
+
+
 def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker]) -> None:
     dead = Meeting("test")
     dead.listen().close()
     assert os.path.exists(dead.path)
     assert workers[0].bus.owner(dead.id + "x" * 16) is None
     assert not os.path.exists(dead.path)
+    stranger = Meeting("another")
+    stranger.listen().close()
+    alive = Meeting("and another")
+    listener = alive.listen()
+    Meeting("test").sweep()
+    assert not os.path.exists(stranger.path)
+    assert os.path.exists(alive.path)
+    listener.close()
+    alive.leave()
 
 
 def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:

@@ -23,7 +23,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # not pytest's, whose path is long
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         monkeypatch.setattr(meeting, "gettempdir", lambda: directory)
-        yield Path(directory) / f"sync-sio-{os.geteuid()}"
+        yield Path(directory) / meeting.directory_name()
 
 
 def listening(reuses: bool = False, port: int = 0) -> socket.socket:
