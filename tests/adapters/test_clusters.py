@@ -19,6 +19,8 @@ from tests.redis_server import RedisServer
 
 from .test_pubsub import Adapter, Group, Listener, group  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.live
+
 KINDS: list[type[Adapter]] = [RedisAdapter, ShardedRedisAdapter]
 
 

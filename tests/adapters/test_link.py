@@ -52,6 +52,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         Address(url)
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("kind", ["threads", "gevent", "patched"])
 def test_a_link_comes_back_and_stops_nothing_meanwhile(redis: RedisServer, kind: str) -> None:
     command = [sys.executable, "-m", "tests.adapters.link_story", kind, f"{redis.url}?socket_timeout=1"]
@@ -110,3 +111,12 @@ def _unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("kind", ["threads", "patched"])
+def test_the_child_of_a_fork_connects_anew_and_leaves_its_parent_alone(redis: RedisServer, kind: str) -> None:
+    command = [sys.executable, "-m", "tests.adapters.fork_story", kind, redis.url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "both have served\n"), done.stderr
+    assert "Traceback" not in done.stderr

@@ -98,6 +98,7 @@ def group() -> Iterator[Group]:
     assert not [thread.name for thread in threading.enumerate() if "redis" in thread.name]
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_subscriber_that_is_deaf_is_replaced(redis: RedisServer, group: Group, kind: type[Adapter]) -> None:
     with Proxy(redis.port) as proxy:

@@ -16,10 +16,10 @@ class BusAdapter:
     """A `sync_sio.adapters.base.Adapter`.
 
     Args:
-        tells_who: whether it knows its peers by id, or only how many there are, as plain Redis does.
+        tells_who: whether it knows its peers by id, or only how many there are; None: that is known later, as with Redis.
     """
 
-    def __init__(self, bus: Bus, name: str, tells_who: bool) -> None:
+    def __init__(self, bus: Bus, name: str, tells_who: bool | None) -> None:
         self.bus = bus
         self.name = name
         self.tells_who = tells_who
@@ -49,6 +49,9 @@ class BusAdapter:
         for other in self.bus.adapters:
             if other is not self:
                 self.bus.put(self, other, namespace, message)
+        request = getattr(message, "request", None)
+        if self.tells_who is None and request is not None:
+            self.bus.counts.append((self, request))
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
         if self.error is not None:
@@ -56,7 +59,9 @@ class BusAdapter:
         (other,) = [each for each in self.bus.adapters if each.name == server]
         self.bus.put(self, other, namespace, answer)
 
-    def others(self, namespace: str) -> Collection[str] | int:
+    def others(self, namespace: str) -> Collection[str] | int | None:
+        if self.tells_who is None:
+            return None
         others = [each.name for each in self.bus.adapters if each is not self and each.listener is not None]
         return others if self.tells_who else len(others)
 
@@ -67,10 +72,11 @@ class BusAdapter:
 class Bus:
     """What is under way between its adapters."""
 
-    def __init__(self, tells_who: bool = True) -> None:
+    def __init__(self, tells_who: bool | None = True) -> None:
         self.adapters: list[BusAdapter] = []
         self.under_way: deque[tuple[BusAdapter, BusAdapter, str, bytes]] = deque()
         self.log: list[Any] = []
+        self.counts: list[tuple[BusAdapter, str]] = []
         self.worlds: list[World] = []
         self.tells_who = tells_who
 
@@ -99,7 +105,7 @@ class Bus:
     def hand_over(self, sender: BusAdapter, receiver: BusAdapter, namespace: str, data: bytes) -> None:
         if receiver.listener is not None and not receiver.is_deaf:
             message = pickle.loads(data)
-            hides = not self.tells_who and isinstance(message, Answer)
+            hides = self.tells_who is False and isinstance(message, Answer)
             receiver.listener.received(namespace, "" if hides else sender.name, message)
 
     def pump(self) -> None:
@@ -108,6 +114,18 @@ class Bus:
             self.step()
             for world in self.worlds:
                 world.driver.settle()
+            if not self.under_way:
+                self.count()
+
+    def count(self) -> None:
+        """Have those that have asked told how many were asked, which they hear last of all."""
+        counts, self.counts = self.counts, []
+        for asker, request in counts:
+            others = [each.name for each in self.adapters if each is not asker and each.listener is not None]
+            if asker.listener is not None:
+                asker.listener.reached(request, len(others), others[:1])
+        for world in self.worlds:
+            world.driver.settle()
 
     def lose(self, number: int) -> None:
         """A server dies, and the others learn of it."""

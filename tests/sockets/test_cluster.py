@@ -31,7 +31,7 @@ from .test_broadcast_acks import Told
 class Cluster:
     """Three servers with a client each, all in room a but the third."""
 
-    def __init__(self, tells_who: bool) -> None:
+    def __init__(self, tells_who: bool | None) -> None:
         self.bus = Bus(tells_who)
         self.worlds = [self.bus.world() for _ in range(3)]
         self.clients: list[Client] = []
@@ -64,7 +64,7 @@ class Cluster:
         return sum(len(world.hub.site.cluster._inquiries) for world in self.worlds if world.hub.site.cluster is not None)
 
 
-@pytest.fixture(params=[True, False], ids=["peers known by id", "peers only counted"])
+@pytest.fixture(params=[True, False, None], ids=["peers known by id", "peers only counted", "peers counted afterwards"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     cluster = Cluster(request.param)
     yield cluster
@@ -480,3 +480,20 @@ def test_what_another_server_asks_and_cannot_be_done_here_is_logged(
     cluster.bus.pump()
     assert caplog.text.count("what cannot be done in /") == 6
     assert cluster.owed() == [0, 0, 0]
+
+
+def test_a_time_out_names_who_has_not_answered() -> None:
+    cluster = Cluster(tells_who=None)
+    told = Told()
+    cluster.bus.adapters[1].is_deaf = True
+    cluster.main.timeout(3).emit("q", ack=told)
+    cluster.bus.pump()
+    for number in (0, 2):
+        cluster.clients[number].say(f"30[{number}]")
+    cluster.bus.pump()
+    cluster.advance(3)
+    ((error, responses),) = told.calls
+    assert "1 servers (server-1)" in str(error) and responses == [0, 2]
+    cluster.main.server_side_emit("e", ack=told)
+    cluster.advance(5)          # nobody has said how many were asked: it never went out
+    assert "cannot be reached" in str(told.calls[1][0])

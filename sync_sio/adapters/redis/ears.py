@@ -44,15 +44,24 @@ class Ears:
         own: a channel that nobody else has anything to do with.
         heard: called with a channel, or the pattern that it has, and what came there, on the thread that listens. Errors are logged.
         beat: called there about once a second, while it is connected.
+        confirmed: called there when Redis has confirmed a channel.
     """
 
-    def __init__(self, link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        own: str,
+        heard: Callable[[str, bytes], None],
+        beat: Callable[[], None],
+        confirmed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.lag = 0.0
         self.replaced = 0
         self._link = link
         self._own = own
         self._heard = heard
         self._beat = beat
+        self._confirmed = confirmed
         self._lock = native_rlock()         # guards what is wanted and what has changed
         self._wanted: dict[str, str] = {}
         self._changes: deque[tuple[str, str]] = deque()
@@ -147,6 +156,7 @@ class Ears:
             missing.discard(channel)
             if not missing:
                 line.up()
+            self._confirmed()
 
     def _subscribe(self, pubsub: Any, changes: list[tuple[str, str]]) -> None:
         start = 0

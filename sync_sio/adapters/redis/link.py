@@ -130,6 +130,7 @@ class Link:
         self._bell: Waiter | None = None
         self._questions: deque[tuple[Callable[[Any], Any], Callable[[Any, BaseException | None], object]]] = deque()
         self._asking_bell: Waiter | None = None
+        self._has_asked = False
 
     # -- life --------------------------------------------------------------------------------------------------------------
 
@@ -169,6 +170,7 @@ class Link:
         lines = self._lines
         self._renew()
         for line in lines:                  # a greenlet of the parent's is here, too, and must not read what is not for us
+            line.halted.set(True)
             forget(line.client)
 
     @property
@@ -276,7 +278,7 @@ class Link:
             self._bell = bell
         if bell is not None:
             bell.wait(IDLE_SECONDS)
-        return self._next()
+        return [] if line.is_over else self._next()
 
     def _next(self) -> list[Said]:
         batch: list[Said] = []
@@ -334,7 +336,7 @@ class Link:
         fails when that is noticed.
         """
         with self._lock:
-            is_first = self._asking_bell is None and not any(line.name == "asking" for line in self._lines)
+            is_first, self._has_asked = not self._has_asked, True
             self._questions.append((question, tell))
             bell = self._asking_bell
         if is_first:

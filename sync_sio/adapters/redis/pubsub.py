@@ -30,6 +30,7 @@ from ..base import (
 from . import wire
 from .ears import PATTERN, PLAIN, Ears, escaped, server_id
 from .link import Link
+from .questions import Questions
 
 SOCKETS: Final = 0
 ALL_ROOMS: Final = 1
@@ -77,7 +78,8 @@ class RedisAdapter:
         self._nodes = 1
         self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
         self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat)
+        self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat, self._look)
+        self._questions = Questions(self._ears.hears)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
@@ -183,7 +185,12 @@ class RedisAdapter:
 
     def _ask(self, namespace: str, request: str, data: bytes) -> None:
         channel = self._channel(namespace, "-request")
-        self._link.say("PUBLISH", channel, data, tell=partial(self._asked, namespace, channel, request))
+        tell = partial(self._asked, namespace, channel, request)
+        # its own one was subscribed after those for answers
+        self._questions.ask((channel,), partial(self._link.say, "PUBLISH", channel, data, tell=tell))
+
+    def _look(self) -> None:
+        self._questions.look()
 
     def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
         """Redis has given a request to so many."""

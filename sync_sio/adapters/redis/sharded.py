@@ -10,6 +10,7 @@ from ..base import AdapterListener, AdapterStatus, Answer, Broadcast, Fetch, Mes
 from . import wire
 from .ears import SHARDED, server_id
 from .link import Link
+from .questions import Questions
 from .shards import ears_for
 from .streams_wire import BYE, HELLO, HELLO_TOO, body_of, from_envelope
 
@@ -58,7 +59,8 @@ class ShardedRedisAdapter:
         self._meanings: dict[str, str] = {}         # by channel: the namespace
         self._nodes = 1
         self._listener: AdapterListener
-        self._ears = ears_for(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self._ears = ears_for(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat, self._look)
+        self._questions = Questions(self._ears.hears)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
@@ -140,7 +142,14 @@ class ShardedRedisAdapter:
             if len(rooms) == 1 and self._has_channel(rooms[0]):
                 channel += f"{rooms[0]}#"
         data = self._written(namespace, {"type": body[0], "data": body[1]})
-        self._link.say("SPUBLISH", channel, data, tell=None if request is None else partial(self._asked, namespace, request))
+        if request is None:
+            self._link.say("SPUBLISH", channel, data)
+        else:
+            say = partial(self._link.say, "SPUBLISH", channel, data, tell=partial(self._asked, namespace, request))
+            self._questions.ask((channel, f"{channel}{self.id}#"), say)
+
+    def _look(self) -> None:
+        self._questions.look()
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
         body = body_of(answer, self._listener.json_default)

@@ -20,9 +20,17 @@ class ShardedEars:
     Its own channel, by which it hears that Redis is there and how late it is, is a plain one.
     """
 
-    def __init__(self, link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        own: str,
+        heard: Callable[[str, bytes], None],
+        beat: Callable[[], None],
+        confirmed: Callable[[], None],
+    ) -> None:
         self._link = link
         self._heard = heard
+        self._confirmed = confirmed
         self._main = Ears(link, own, heard, beat)
         self._lock = native_rlock()         # guards what follows
         self._wanted: frozenset[str] = frozenset()
@@ -117,11 +125,18 @@ class ShardedEars:
             with self._lock:
                 if channel in self._wanted:
                     self._there.add(channel)
+            self._confirmed()
         elif kind == b"sunsubscribe" and channel in mine:
             raise ConnectionError(f"{channel} has moved to another node")
 
 
-def ears_for(link: Link, own: str, heard: Callable[[str, bytes], None], beat: Callable[[], None]) -> Ears | ShardedEars:
-    """Return what listens to sharded channels of this Redis."""
-    return (ShardedEars if link.address.is_cluster else Ears)(link, own, heard, beat)
+def ears_for(
+    link: Link,
+    own: str,
+    heard: Callable[[str, bytes], None],
+    beat: Callable[[], None],
+    confirmed: Callable[[], None],
+) -> Ears | ShardedEars:
+    """Return what listens to sharded channels of this Redis; see `Ears`."""
+    return (ShardedEars if link.address.is_cluster else Ears)(link, own, heard, beat, confirmed)
 
