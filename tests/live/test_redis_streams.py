@@ -124,6 +124,29 @@ def test_a_client_that_has_heard_nothing_yet_misses_nothing(cluster: Cluster, re
     back.close()
 
 
+def test_a_server_that_is_stopped_hands_its_clients_over(cluster: Cluster, redis: RedisServer, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVE_RECOVERY", "1")
+        leaving = Member("gevent", "RedisStreamsAdapter", redis.url, tmp_path, "leaving")
+    try:
+        leaving.connect()
+        clients = [Traveller(leaving) for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.call("join", f"room {number}")
+        leaving.client.emit("emit", {}, "last words")
+        for client in clients:
+            assert client.receive() == ["last words"]
+    finally:
+        leaving.end()
+    for number in range(20):
+        cluster["node"].do("emit", {"rooms": [f"room {number}"]}, "missed", number)
+    for number, client in enumerate(clients):
+        back = client.back_at(cluster["threads" if number % 2 else "gevent"])
+        assert back.id == client.id
+        assert (back.missed or [back.receive()]) == [["missed", number]]
+        back.close()
+
+
 @pytest.mark.parametrize("offset", ["0-1", "nonsense", 5, "99999999999999-0"])
 def test_a_client_with_an_offset_that_is_none_begins_anew(cluster: Cluster, redis: RedisServer, offset: Any) -> None:
     cluster["threads"].do("emit", {}, "something")

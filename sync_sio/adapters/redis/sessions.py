@@ -19,6 +19,7 @@ PAGE: Final = 200
 MAX_PAGES: Final = 100
 GET_AND_DELETE: Final = "local found = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return found"
 """GETDEL came with Redis 6.2. In one step: a session is given back once."""
+INFO: Final = "if redis.call('EXISTS', KEYS[1]) == 0 then return {} end return redis.call('XINFO', 'STREAM', KEYS[1])"
 
 _log = logging.getLogger("sync_sio.redis")
 
@@ -79,7 +80,8 @@ class Search:
         self._start = max(seen, came, session.sure)
         self._link.say("XRANGE", self._stream, "-", "+", "COUNT", 1, tell=self._step(self._got_oldest))
         self._link.say("XREVRANGE", self._stream, "+", "-", "COUNT", 1, tell=self._step(self._got_newest))
-        self._link.say("XLEN", self._stream, tell=self._step(self._got_length))
+        if not self._start:
+            self._link.say("EVAL", INFO, 1, self._stream, tell=self._step(self._got_info))
         self._end = wire.place(self._start)
         self._fetch()
 
@@ -92,9 +94,12 @@ class Search:
         if self._start > 0 and not (reply and self._start <= wire.number(_text(reply[0][0]))):
             raise ValueError(f"the stream has not come to {wire.place(self._start)}")
 
-    def _got_length(self, reply: Any) -> None:
-        # nothing had ever been written when it came: nothing may have been dropped since
-        if self._start == 0 and reply >= self._max_len:
+    def _got_info(self, reply: Any) -> None:
+        """Nothing had ever been written when it came: nothing may have been dropped since."""
+        info = dict(zip(reply[::2], reply[1::2], strict=True))
+        length = info.get(b"length", 0)
+        # from Redis 7 on it says how many there have been
+        if info.get(b"entries-added", length) != length or length >= self._max_len:
             raise ValueError("the stream does not reach back to its beginning")
 
     def _fetch(self) -> None:

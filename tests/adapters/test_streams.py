@@ -1,0 +1,224 @@
+"""One server of ours at a real Redis: what it writes once, what it finds for a client that comes back, what its own clients get."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sync_sio.adapters.base import AdapterListener, Broadcast, Fetch, JoinRooms, Kept, Restored, ServerEvent, SessionRecord, Target
+from sync_sio.adapters.redis import RedisStreamsAdapter
+from sync_sio.adapters.redis import streams_wire as wire
+from sync_sio.adapters.redis.streams import ADD_ONCE
+from sync_sio.drivers.base import Driver
+from sync_sio.drivers.threads import ThreadsDriver
+from tests.redis_server import RedisServer
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+
+
+class Ear:
+    """A listener that remembers."""
+
+    json_default = None
+
+    def __init__(self) -> None:
+        self.heard: queue.Queue[tuple[str, str, Any]] = queue.Queue()
+        self.counts: queue.Queue[tuple[str, int]] = queue.Queue()
+
+    def received(self, namespace: str, server: str, message: Any) -> None:
+        self.heard.put((namespace, server, message))
+
+    def reached(self, request: str, others: int, names: Any) -> None:
+        self.counts.put((request, others))
+
+    def server_left(self, server: str) -> None: ...
+
+
+class Node:
+    """A server's adapter, and what it was told."""
+
+    def __init__(self, driver: Driver, url: str) -> None:
+        self.ear = Ear()
+        self.adapter = RedisStreamsAdapter(url, max_len=100)
+        listener: AdapterListener = self.ear
+        self.adapter.start(listener, driver)
+        self.adapter.enter("/")
+
+    def next(self) -> Any:
+        return self.ear.heard.get(timeout=20)[2]
+
+    def restore(self, pid: str, offset: object) -> Restored | None:
+        found: queue.Queue[Restored | None] = queue.Queue()
+        self.adapter.restore("/", pid, offset, found.put)
+        return found.get(timeout=20)
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = ThreadsDriver()
+    yield driver
+    driver.stop(2)
+
+
+@pytest.fixture
+def node(driver: Driver, redis: RedisServer) -> Iterator[Callable[[], Node]]:
+    nodes: list[Node] = []
+
+    def make() -> Node:
+        node = Node(driver, redis.url)
+        nodes.append(node)
+        until(lambda: node.adapter.status().connected)
+        return node
+
+    yield make
+    for each in nodes:
+        each.adapter.close()
+
+
+def until(what: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if what():
+            return
+        queue_wait()
+    raise AssertionError("never")
+
+
+def queue_wait() -> None:
+    try:
+        queue.Queue[None]().get(timeout=0.02)
+    except queue.Empty:
+        return
+
+
+def test_an_entry_that_may_have_arrived_is_written_once(redis: RedisServer) -> None:
+    client = redis.client()
+
+    def add(uid: str, number: int) -> None:
+        fields = wire.entry(uid, "/", (3, {"n": number}), number)
+        client.eval(ADD_ONCE, 1, "s", uid, number, 1000, *fields)
+
+    def numbers(uid: str) -> list[int]:
+        return [int(fields["n"]) for _, fields in client.xrange("s") if fields["uid"] == uid]  # type: ignore[union-attr]  # not async
+
+    add("a", 1)
+    add("a", 1)
+    assert numbers("a") == [1]
+    for number in range(350):           # several pages, many in one millisecond
+        client.xadd("s", {"uid": "node", "nsp": "/", "type": "3", "data": "{}"})
+        if number == 100:
+            add("b", 7)
+    add("a", 1)
+    add("b", 6)
+    add("b", 7)
+    add("a", 2)
+    add("a", 3)
+    add("a", 2)
+    assert numbers("a") == [1, 2, 3] and numbers("b") == [7]
+    assert client.xlen("s") == 354
+
+
+def test_what_is_kept_comes_back_with_its_place_and_to_others(node: Callable[[], Node]) -> None:
+    one, two = node(), node()
+    data = ["x", [1]]
+    one.adapter.publish_kept("/", Broadcast(data, Target()))
+    data[1].append(2)  # type: ignore[attr-defined]  # what is changed later was encoded before
+    one.adapter.publish("/", JoinRooms(Target(), ("r",)))
+    kept = one.next()
+    assert kept == Kept(Broadcast(["x", [1]], Target()), kept.offset) and wire.number(kept.offset) > 0
+    assert two.next() == kept and two.next() == JoinRooms(Target(), ("r",))
+    one.adapter.publish_kept("/", Broadcast(["x"], Target(frozenset())))        # for nobody
+    one.adapter.publish_kept("/", Broadcast(["y"], Target(), volatile=False))
+    assert one.next().broadcast.data == ["y"]
+    until(lambda: one.adapter.position("/") == two.adapter.position("/") != kept.offset)
+
+
+def test_a_question_comes_after_what_was_said_before(node: Callable[[], Node]) -> None:
+    one, two = node(), node()
+    until(lambda: one.adapter.status().nodes == 2)
+    for number in range(30):
+        one.adapter.publish("/", JoinRooms(Target(), (str(number),)))
+        one.adapter.publish("/", Fetch(Target(), f"fetch {number}"))
+    heard = [two.next() for _ in range(60)]
+    joins = [JoinRooms(Target(), (str(number),)) for number in range(30)]
+    fetches = [Fetch(Target(), f"fetch {number}") for number in range(30)]
+    assert [each for each in heard if isinstance(each, JoinRooms)] == joins
+    assert [each for each in heard if isinstance(each, Fetch)] == fetches
+    assert all(heard.index(join) < heard.index(fetch) for join, fetch in zip(joins, fetches, strict=True))
+    assert one.ear.counts.get(timeout=20) == ("fetch 0", 1)
+    one.adapter.publish("/", ServerEvent(["hello"]))
+    assert two.next() == ServerEvent(["hello"])
+
+
+def test_own_clients_are_served_while_redis_is_gone_and_others_later(node: Callable[[], Node], redis: RedisServer) -> None:
+    one, two = node(), node()
+    redis.kill()
+    until(lambda: not one.adapter.status().connected)
+    for number in range(3):
+        one.adapter.publish_kept("/", Broadcast([f"n{number}"], Target()))
+    early = [one.next() for _ in range(3)]
+    assert [(kept.broadcast.data, kept.offset) for kept in early] == [([f"n{number}"], "") for number in range(3)]
+    redis.start()
+    later = [one.next() for _ in range(3)]
+    assert [kept.early for kept in later] == [kept.early for kept in early] and 0 not in [kept.early for kept in early]
+    assert [(kept.offset, kept.broadcast) for kept in later] == [(kept.offset, kept.broadcast) for kept in (two.next() for _ in range(3))]
+
+
+def test_a_session_is_found_once_with_what_was_missed(node: Callable[[], Node], redis: RedisServer) -> None:
+    one, two = node(), node()
+    one.adapter.publish_kept("/", Broadcast(["seen"], Target()))
+    seen = one.next().offset
+    record = SessionRecord("sid", "pid", ("sid", "r"), {"b": b"\1"}, "0-0")
+    one.adapter.save("/", record, 30)
+    for each in (["missed"], ["too", b"\2"]):
+        one.adapter.publish_kept("/", Broadcast(each, Target()))
+    one.adapter.publish("/", Broadcast(["volatile"], Target(), volatile=True))
+    last = [one.next(), one.next()][-1]
+    found = two.restore("pid", seen)
+    assert found is not None and found.session == record
+    assert [kept.broadcast.data for kept in found.missed] == [["missed"], ["too", b"\2"]] and found.missed[-1] == last
+    assert two.restore("pid", seen) is None
+
+
+def test_a_session_is_given_back_only_if_nothing_may_be_lost(node: Callable[[], Node], redis: RedisServer) -> None:
+    one = node()
+    one.adapter.publish_kept("/", Broadcast(["first"], Target()))
+    first = one.next().offset
+    client = redis.client()
+    for _ in range(150):
+        client.xadd("socket.io", {"uid": "node", "nsp": "/other", "type": "3", "data": "{}"})
+    middle = client.xrevrange("socket.io", count=1)[0][0]  # type: ignore[index]  # not async
+    client.xtrim("socket.io", maxlen=20, approximate=False)
+
+    def session(**more: Any) -> None:
+        one.adapter.save("/", SessionRecord("sid", "pid", ("sid",), {}, **more), 30)
+
+    for offset, more in (
+        (first, {}),
+        (first, {"came": first}),
+        (None, {"came": "0-0"}),
+        (None, {}),
+        ("nonsense", {"came": middle}),
+        ("99999999999999-0", {}),
+        ({"a": 1}, {"came": middle}),
+    ):
+        session(**more)
+        assert one.restore("pid", offset) is None, (offset, more)
+    for offset, more in ((middle, {}), (first, {"sure": wire.number(middle)}), (None, {"came": middle}), (first, {"came": middle})):
+        session(**more)
+        assert one.restore("pid", offset) is not None, (offset, more)
+
+
+def test_nothing_is_found_and_nobody_waits_while_redis_is_gone(node: Callable[[], Node], redis: RedisServer) -> None:
+    one = node()
+    redis.kill()
+    until(lambda: not one.adapter.status().connected)
+    assert one.restore("pid", "1-0") is None
+
+
+@pytest.mark.parametrize("options", [{"max_len": 0}, {"stream_count": True}, {"max_len": "many"}])
+def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        RedisStreamsAdapter(**options)
