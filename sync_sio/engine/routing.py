@@ -10,7 +10,6 @@ What another worker is told of a request are the strings of its environ; objects
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from ..drivers.base import Habit
@@ -31,8 +30,6 @@ from .responses import PARKED, SWITCHED, Answer, busy, refuse, tell_no_takeover
 
 if TYPE_CHECKING:
     from .server import EngineServer
-
-logger = logging.getLogger("sync_sio.engine")
 
 WIRE: Final = 1
 """What workers say to each other, as a number: those of another release may say it otherwise."""
