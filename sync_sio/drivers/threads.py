@@ -353,6 +353,8 @@ class ThreadsDriver:
                 last = count
                 quiet = 0
             pause = LOOK
+            if is_late and not judge.is_keeping:
+                quiet = 0                   # more looks will tell whether somebody computes
             if quiet > QUIET:
                 # first say that we sleep deeply, then look again: the leader counts its turn and looks afterwards
                 loop.on_turn = self._rouse
