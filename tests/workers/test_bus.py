@@ -6,6 +6,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,9 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Worker]]:
     with tempfile.TemporaryDirectory(dir="/tmp") as place, socket.create_server(("127.0.0.1", 0)):
         monkeypatch.setattr(meeting, "gettempdir", lambda: place)
         made = [Worker() for _ in range(3)]
+        deadline = time.monotonic() + SECONDS
+        while any(len(worker.bus.workers) < 2 for worker in made) and time.monotonic() < deadline:
+            time.sleep(0.001)               # who came first hears of the others a moment later
         yield made
         for worker in made:
             worker.stop()
