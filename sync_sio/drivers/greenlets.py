@@ -1,12 +1,12 @@
 """The gevent runtime, in monkey-patched processes and in others.
 
-The hub watches one descriptor, our poll set, and does phase one for each who is ready in it; then it switches into a parked
-greenlet for each turn. When that switch comes back, the turn has finished *or it blocks*: both times what it gathered is sent. So there
-is no lead and no standby, and all that is learned is which events block: those are bounded by `max_handlers`, and quick ones are run
-even while so many sleep.
+The hub watches one descriptor, our poll set. When somebody is ready in it, a parked greenlet *leads*: it does phase one for each of them
+and works the turns that this brings. When the switch into it comes back, all is seen to *or a turn blocks*: then what that has gathered is
+sent, and another greenlet leads on. So no standby is needed, and all that is learned is which events block: those are bounded by
+`max_handlers`, and quick ones are run even while so many sleep.
 
 Locks are the operating system's and never held across a switch, so greenlets cannot meet on them, and foreign threads may.
-Those send by themselves; only watchers, timers and turns are handed to the hub.
+Those send by themselves; only posts, timers and turns are handed to the hub.
 """
 
 from __future__ import annotations
