@@ -107,6 +107,7 @@ class RecoveryOptions:
     def __post_init__(self) -> None:
         option = "connection_state_recovery"
         _check_seconds(f"{option}: max_disconnection_duration", self.max_disconnection_duration)
+        _check_flag(f"{option}: skip_middlewares", self.skip_middlewares)
         for name in ("max_packets", "max_bytes", "max_sessions"):
             _check_count(f"{option}: {name}", getattr(self, name))
 

@@ -85,15 +85,19 @@ def _translate(options: dict[str, Any], app: Flask) -> None:
         # `flask run` serves on threads, whatever serves elsewhere
         is_flask_run = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
         options.setdefault("runtime", "auto" if is_flask_run else _RUNTIMES[mode])
-    for name in ("path", "resource"):
-        if name in options:
-            options["path"] = "/" + str(options.pop(name)).strip("/")
+    path = options.pop("resource", None)
+    path = options.pop("path", None) or path
+    if path:
+        options["path"] = "/" + str(path).strip("/")
     if isinstance(options.get("transports"), str):
         options["transports"] = [options["transports"]]
     if options.get("transports", ()) is None:
         del options["transports"]
     if isinstance(options.get("ping_interval"), list | tuple):
         options["ping_interval"] = options["ping_interval"][0]
+    size = options.get("max_http_buffer_size")
+    if isinstance(size, float) and size.is_integer():
+        options["max_http_buffer_size"] = int(size)         # 1e8, as people write it
     threshold = options.pop("compression_threshold", None)
     if threshold is not None and options.get("http_compression", True) is True:
         options["http_compression"] = {"threshold": threshold}

@@ -33,6 +33,9 @@ def options_of(**options: Any) -> Any:
         ({"async_mode": "gevent_uwsgi"}, {"runtime": "gevent"}),
         ({"path": "my/socket.io"}, {"path": "/my/socket.io"}),
         ({"resource": "/events/"}, {"path": "/events"}),
+        ({"path": "/events", "resource": "/others"}, {"path": "/events"}),
+        ({"path": None, "resource": None}, {"path": "/socket.io"}),
+        ({"max_http_buffer_size": 1e8}, {"max_http_buffer_size": 100_000_000}),
         ({"ping_interval": (5, 2), "ping_timeout": 3}, {"ping_interval": 5, "ping_timeout": 3}),
         ({"max_http_buffer_size": 1000, "allow_upgrades": False}, {"max_http_buffer_size": 1000, "allow_upgrades": False}),
         ({"transports": "websocket"}, {"transports": ["websocket"]}),
@@ -204,6 +207,18 @@ def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Pa
         assert sorted(heard[0]) == ["end", "from two", "in a"]
         wait_for(lambda: "but a" in hear()[1], 10)
         assert sorted(heard[1]) == ["but a", "end"]
+        answers: list[Any] = []
+        for number, client in enumerate(clients):
+            client.on("question", lambda number=number: number)
+        ios[1].emit("question", callback=answers.append)
+        ios[1].emit("question", callback=answers.append, ignore_queue=True)
+        wait_for(lambda: len(answers) == 3, 10, lambda: str(answers))
+        assert sorted(answers) == [0, 1, 1]
+        assert ios[1].call("question", to=request_sid(ios[0])) == 0 and ios[1].call("question", to=request_sid(ios[1])) == 1
+        with pytest.raises(KeyError, match="nobody"):
+            ios[1].call("question", to="nobody", timeout=5)
+        with pytest.raises(KeyError):
+            ios[1].call("question", to=request_sid(ios[0]), ignore_queue=True)
         outside.close_room("a")
         wait_for(lambda: "a" not in ios[0].io.sockets.adapter.rooms, 10)
         with pytest.raises(ValueError, match="callback"):
