@@ -74,11 +74,14 @@ class SocketIO:
             TypeError, ValueError: an option that does not exist, or cannot be.
         """
         options = {**self.server_options, **options}
+        queue = take_queue(dict(options))
+        if queue is not None:
+            options["client_manager"] = queue._replace(write_only=app is None)
         if app is None:
-            queue = take_queue(options)
             if queue is None:
                 raise ValueError("SocketIO without an application emits through a Redis: message_queue='redis://…' is wanted")
-            self._outside = Outside(*queue)
+            self._outside = Outside(queue)
+            self.server_options = options
             return
         read = read_options(app, options)
         self.server_options = options

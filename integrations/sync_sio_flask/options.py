@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Flask
 
-from .queue import take_queue
+from .queue import Queue, take_queue
 
 PREFIX: Final = "SYNC_SIO_"
 """Of an application's configuration: `SYNC_SIO_PING_TIMEOUT` is the option `ping_timeout`."""
@@ -53,7 +53,7 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     if queue is not None:
         if options.get("adapter") is not None:
             raise ValueError("message_queue= and adapter=: one of them says how servers are linked")
-        options["adapter"] = _adapter(*queue)
+        options["adapter"] = _adapter(queue)
     found = Options(
         manage_session=options.pop("manage_session", True),
         async_handlers=options.pop("async_handlers", None) or False,
@@ -66,10 +66,10 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     return found
 
 
-def _adapter(url: str, key: str) -> Any:
+def _adapter(queue: Queue) -> Any:
     from sync_sio.adapters.redis import RedisAdapter  # an extra: not for those who use no Redis
 
-    return RedisAdapter(url, key=key)
+    return RedisAdapter(queue.url, key=queue.key)
 
 
 def _names(namespaces: Any) -> tuple[str, ...]:

@@ -182,6 +182,16 @@ def test_an_emitter_without_an_application_needs_a_queue() -> None:
         SocketIO().init_app(None)
 
 
+def test_a_queue_can_be_read() -> None:
+    with_application = SocketIO(Flask("shop"), message_queue="redis://", channel="c")
+    without, later = SocketIO(message_queue="redis://"), SocketIO()
+    later.init_app(None, message_queue="redis://")
+    assert with_application.server_options["client_manager"] == ("redis://", "c", False)
+    assert without.server_options["client_manager"].write_only and later.server_options["client_manager"].write_only
+    without.init_app(Flask("shop"))                     # the same queue, with an application now
+    assert not without.server_options["client_manager"].write_only and without.io.adapter is not None
+
+
 def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Path) -> None:
     with RedisServer(redis_server, tmp_path) as redis:
         apps = [Flask("one"), Flask("two")]
