@@ -6,7 +6,7 @@ Times are seconds here and milliseconds on the wire only; sizes are bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from inspect import iscoroutinefunction
@@ -59,6 +59,8 @@ class EngineOptions:
         _check_path(self.path)
         _check_choice("runtime", self.runtime, ("auto", "threads", "gevent"))
         _check_choice("ws_engine", self.ws_engine, ("native", "simple-websocket"))
+        if not isinstance(self.transports, Iterable):
+            raise TypeError(f"transports={self.transports!r}: a list is wanted, of one or both of {_TRANSPORTS}")
         if isinstance(self.transports, str) or not self.transports or any(name not in _TRANSPORTS for name in self.transports):
             raise ValueError(f"transports={self.transports!r}: give one or both of {_TRANSPORTS}")
         for name in ("add_trailing_slash", "allow_upgrades", "allow_eio3"):
@@ -76,9 +78,11 @@ class EngineOptions:
                 _check_function(name, getattr(self, name), "the environ")
         if self.initial_packet is not None and not isinstance(self.initial_packet, str | bytes):
             raise TypeError(f"initial_packet={self.initial_packet!r}: a str or bytes is wanted, or None")
-        if isinstance(self.trusted_proxies, str):
-            raise TypeError(f"trusted_proxies={self.trusted_proxies!r}: a list of addresses or networks is wanted, not a str")
+        if isinstance(self.trusted_proxies, str) or not isinstance(self.trusted_proxies, Iterable):
+            raise TypeError(f"trusted_proxies={self.trusted_proxies!r}: a list of addresses or networks is wanted")
         for network in self.trusted_proxies:
+            if isinstance(network, int | bytes):        # `ipaddress` takes them for addresses
+                raise TypeError(f"trusted_proxies: {network!r} is no str such as '10.0.0.0/8'")
             try:
                 network == UNIX_SOCKET or ip_network(network, strict=False)
             except ValueError as error:
@@ -107,6 +111,7 @@ class RecoveryOptions:
     def __post_init__(self) -> None:
         option = "connection_state_recovery"
         _check_seconds(f"{option}: max_disconnection_duration", self.max_disconnection_duration)
+        _check_flag(f"{option}: skip_middlewares", self.skip_middlewares)
         for name in ("max_packets", "max_bytes", "max_sessions"):
             _check_count(f"{option}: {name}", getattr(self, name))
 

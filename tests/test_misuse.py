@@ -180,6 +180,7 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"connect_timeout": None}, TypeError, "connect_timeout=None"),
     ({"send_timeout": True}, TypeError, "send_timeout=True"),
     ({"transports": ()}, ValueError, r"transports=\(\): give one or both"),
+    ({"transports": 5}, TypeError, "transports=5: a list"),
     ({"transports": "polling"}, ValueError, "transports='polling'"),
     ({"transports": ["ws"]}, ValueError, r"transports=\['ws'\]"),
     ({"path": ""}, ValueError, "path=''"),
@@ -219,6 +220,8 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"connection_state_recovery": 3}, TypeError, "connection_state_recovery=3"),
     ({"connection_state_recovery": {"max_duration": 3}}, TypeError, "unknown 'max_duration': there are max_disconnection_duration"),
     ({"trusted_proxies": "10.0.0.0/8"}, TypeError, "trusted_proxies='10.0.0.0/8': a list"),
+    ({"trusted_proxies": None}, TypeError, "trusted_proxies=None: a list"),
+    ({"trusted_proxies": [5]}, TypeError, "trusted_proxies: 5 is no str"),
     ({"trusted_proxies": ["10.0.0.0/99"]}, ValueError, "'10.0.0.0/99' is neither an address nor a network"),
 ]
 

@@ -40,14 +40,14 @@ class SocketBlueprint(Blueprint):
         return decorate
 
     @overload
-    def event(self, fn: F) -> F: ...
+    def event(self, namespace: F) -> F: ...
     @overload
-    def event(self, *, namespace: str | None = None) -> Callable[[F], F]: ...
-    def event(self, fn: Any = None, *, namespace: str | None = None) -> Any:
+    def event(self, namespace: str | None = None) -> Callable[[F], F]: ...
+    def event(self, namespace: Any = None) -> Any:
         """Handle the event of the function's name, as `SocketIO.event` does."""
-        if fn is None:
-            return lambda function: self.on(function.__name__, namespace)(function)
-        return self.on(fn.__name__, namespace)(fn)
+        if callable(namespace):
+            return self.on(namespace.__name__)(namespace)
+        return lambda function: self.on(function.__name__, namespace)(function)
 
     def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
         """The same as `on`, as a call."""
@@ -58,8 +58,14 @@ class SocketBlueprint(Blueprint):
         self._later(lambda table: table.add_object(namespace_handler))
         return namespace_handler
 
-    def on_error(self, namespace: str | None = None) -> Callable[[F], F]:
+    @overload
+    def on_error(self, namespace: F) -> F: ...
+    @overload
+    def on_error(self, namespace: str | None = None) -> Callable[[F], F]: ...
+    def on_error(self, namespace: Any = None) -> Any:
         """Call `fn(exception)` for what handlers of the namespace raise, as `SocketIO.on_error` does."""
+        if callable(namespace):
+            return self.on_error()(namespace)
 
         def decorate(fn: F) -> F:
             self._later(lambda table: table.add_error_handler(namespace_name(namespace or self.namespace), fn))

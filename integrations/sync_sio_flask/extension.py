@@ -74,11 +74,14 @@ class SocketIO:
             TypeError, ValueError: an option that does not exist, or cannot be.
         """
         options = {**self.server_options, **options}
+        queue = take_queue(dict(options))
+        if queue is not None:
+            options["client_manager"] = queue._replace(write_only=app is None)
         if app is None:
-            queue = take_queue(options)
             if queue is None:
                 raise ValueError("SocketIO without an application emits through a Redis: message_queue='redis://…' is wanted")
-            self._outside = Outside(*queue)
+            self._outside = Outside(queue)
+            self.server_options = options
             return
         read = read_options(app, options)
         self.server_options = options
@@ -170,14 +173,14 @@ class SocketIO:
         return decorate
 
     @overload
-    def event(self, fn: F) -> F: ...
+    def event(self, namespace: F) -> F: ...
     @overload
-    def event(self, *, namespace: str | None = None) -> Callable[[F], F]: ...
-    def event(self, fn: Any = None, *, namespace: str | None = None) -> Any:
+    def event(self, namespace: str | None = None) -> Callable[[F], F]: ...
+    def event(self, namespace: Any = None) -> Any:
         """Handle the event of the function's name: `@socketio.event`, `@socketio.event(namespace="/x")`."""
-        if fn is None:
-            return lambda function: self.on(function.__name__, namespace)(function)
-        return self.on(fn.__name__, namespace)(fn)
+        if callable(namespace):
+            return self.on(namespace.__name__)(namespace)
+        return lambda function: self.on(function.__name__, namespace)(function)
 
     def on_event(self, message: str, handler: Handler, namespace: str | None = None) -> None:
         """The same as `on`, as a call. Raises TypeError for what is no function, or async."""
@@ -191,8 +194,17 @@ class SocketIO:
         self._refresh()
         return namespace_handler
 
-    def on_error(self, namespace: str | None = None) -> Callable[[F], F]:
-        """Call `fn(exception)` for what handlers of a namespace raise; what it returns is the acknowledgement. A decorator."""
+    @overload
+    def on_error(self, namespace: F) -> F: ...
+    @overload
+    def on_error(self, namespace: str | None = None) -> Callable[[F], F]: ...
+    def on_error(self, namespace: Any = None) -> Any:
+        """Call `fn(exception)` for what handlers of a namespace raise; what it returns is the acknowledgement.
+
+        A decorator: `@socketio.on_error` and `@socketio.on_error()` are for `"/"`, `@socketio.on_error("/x")` for another one.
+        """
+        if callable(namespace):
+            return self.on_error()(namespace)
 
         def decorate(fn: F) -> F:
             self.table.add_error_handler(namespace_name(namespace), fn)
@@ -231,7 +243,8 @@ class SocketIO:
             to, room: a room, a client's id, or a list of them.
             include_self: whether the client is reached whose handler runs here.
             skip_sid: ids that are left out.
-            callback: called with the answer of each client of this process, in a request context of that client.
+            callback: called with the answer of each client, in a request context of that client. For those of other processes in an app
+                context, with the first value, and when all of them have answered, or a minute is over.
             ignore_queue: reach the clients of this process only.
 
         Raises:
@@ -260,6 +273,7 @@ class SocketIO:
         include_self: bool = True,
         skip_sid: str | Iterable[str] | None = None,
         room: Rooms = None,
+        broadcast: bool = True,
         ignore_queue: bool = False,
     ) -> None:
         """Send the event `"message"`, or with `json` the event `"json"`; the rest as of `emit`."""
@@ -287,12 +301,15 @@ class SocketIO:
     ) -> Any:
         """Send an event to one client and block for its answer: None, one value, or a tuple of several.
 
+        Of a client of another process it is the first value.
+
         Raises:
             AckTimeout: a TimeoutError: no answer in time.
             Disconnected: a ConnectionError: the client has gone meanwhile; at once.
-            KeyError: no such client is here.
+            KeyError: no such client is connected. ValueError: none was named.
         """
-        return self.server.call(event, spread(args), to=to or room, namespace=namespace, timeout=timeout)
+        target = to or room
+        return self.server.call(event, spread(args), to=target, namespace=namespace, timeout=timeout, ignore_queue=ignore_queue)
 
     def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Have all clients leave a room."""

@@ -90,8 +90,20 @@ class ServerFacade:
         timeout: float | None = 60.0,
         ignore_queue: bool = False,
     ) -> Any:
-        """Send an event to one client and block for its answer: None, one value, or a tuple of several."""
-        return self._find(to or sid, namespace).call(event, *spread((data,)), timeout=timeout)
+        """Send an event to one client and block for its answer: None, one value, or a tuple of several.
+
+        Of a client of another process it is the first value. Raises KeyError when it is not connected, ValueError when none is named.
+        """
+        target = to or sid
+        if not target:
+            raise ValueError(f"call({event!r}): one client is asked, by its id: to=…")
+        home, args = self._mount.home(namespace), spread((data,))
+        if home is None or ignore_queue or self.io.adapter is None or self.find(target, namespace) is not None:
+            return self._find(target, namespace).call(event, *args, timeout=timeout)
+        responses = home.to(target).call(event, *args, timeout=timeout)
+        if not responses:
+            raise KeyError(f"no client {target!r} is connected to {home.name}, or it has left before it answered")
+        return responses[0]
 
     # -- a client ------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Flask
 
-from .queue import take_queue
+from .queue import Queue, take_queue
 
 PREFIX: Final = "SYNC_SIO_"
 """Of an application's configuration: `SYNC_SIO_PING_TIMEOUT` is the option `ping_timeout`."""
@@ -53,7 +53,7 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     if queue is not None:
         if options.get("adapter") is not None:
             raise ValueError("message_queue= and adapter=: one of them says how servers are linked")
-        options["adapter"] = _adapter(*queue)
+        options["adapter"] = _adapter(queue)
     found = Options(
         manage_session=options.pop("manage_session", True),
         async_handlers=options.pop("async_handlers", None) or False,
@@ -66,10 +66,10 @@ def read_options(app: Flask, given: Mapping[str, Any]) -> Options:
     return found
 
 
-def _adapter(url: str, key: str) -> Any:
+def _adapter(queue: Queue) -> Any:
     from sync_sio.adapters.redis import RedisAdapter  # an extra: not for those who use no Redis
 
-    return RedisAdapter(url, key=key)
+    return RedisAdapter(queue.url, key=queue.key)
 
 
 def _names(namespaces: Any) -> tuple[str, ...]:
@@ -85,15 +85,19 @@ def _translate(options: dict[str, Any], app: Flask) -> None:
         # `flask run` serves on threads, whatever serves elsewhere
         is_flask_run = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
         options.setdefault("runtime", "auto" if is_flask_run else _RUNTIMES[mode])
-    for name in ("path", "resource"):
-        if name in options:
-            options["path"] = "/" + str(options.pop(name)).strip("/")
+    path = options.pop("resource", None)
+    path = options.pop("path", None) or path
+    if path:
+        options["path"] = "/" + str(path).strip("/")
     if isinstance(options.get("transports"), str):
         options["transports"] = [options["transports"]]
     if options.get("transports", ()) is None:
         del options["transports"]
     if isinstance(options.get("ping_interval"), list | tuple):
         options["ping_interval"] = options["ping_interval"][0]
+    size = options.get("max_http_buffer_size")
+    if isinstance(size, float) and size.is_integer():
+        options["max_http_buffer_size"] = int(size)         # 1e8, as people write it
     threshold = options.pop("compression_threshold", None)
     if threshold is not None and options.get("http_compression", True) is True:
         options["http_compression"] = {"threshold": threshold}

@@ -25,6 +25,7 @@ def run(
     extra_files: Iterable[str] | None = None,
     certfile: str | None = None,
     keyfile: str | None = None,
+    ssl_context: Any = None,
     log_output: bool | None = None,
     allow_unsafe_werkzeug: bool = False,
 ) -> None:
@@ -39,6 +40,10 @@ def run(
         use_reloader: start anew when a file has changed; None: in debug mode.
         reloader_options: what `werkzeug.serving.run_simple` has: `reloader_type`, `reloader_interval`, `exclude_patterns`.
         extra_files: files to watch beside the program's.
+        ssl_context: `(certfile, keyfile)` by another name; with a reloader whatever Werkzeug takes.
+
+    Raises:
+        TypeError: an `ssl_context` that is neither, or given beside `certfile`.
     """
     app = mount.app
     host = host or "127.0.0.1"
@@ -47,6 +52,9 @@ def run(
         port = int(said) if said else 5000
     if debug is not None:
         app.debug = debug
+    context = ssl_context if certfile is None else (certfile, keyfile)
+    if certfile is not None and ssl_context is not None:
+        raise TypeError(f"ssl_context={ssl_context!r} and certfile={certfile!r}: one of them says how HTTPS is served")
     reloads = app.debug if use_reloader is None else use_reloader
     if reloads and mount.io.options.runtime == "gevent" and not is_patched():
         click.echo(" * no reloader: it watches on a thread, so gevent has to patch threads first, with gevent.monkey.patch_all()", err=True)
@@ -55,7 +63,6 @@ def run(
         from werkzeug.serving import run_simple
 
         options = {_reloader_option(name): value for name, value in (reloader_options or {}).items()}
-        context = (certfile, keyfile) if certfile is not None else None
         run_simple(
             host,
             port,
@@ -68,6 +75,10 @@ def run(
             **options,
         )
         return
+    if context is not None:
+        if not isinstance(context, tuple) or len(context) != 2:
+            raise TypeError(f"ssl_context={context!r}: (certfile, keyfile) is wanted, two files, when there is no reloader")
+        certfile, keyfile = context
     io = mount.io
     if app.debug:
         from werkzeug.debug import DebuggedApplication

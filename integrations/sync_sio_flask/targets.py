@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from sync_sio import Namespace, Socket
@@ -49,7 +50,7 @@ def emit(
     is_local: bool,
     sender: Socket | None,
 ) -> None:
-    """Send an event to all in `to` but those in `skip`; `callback` is called with the answer of each client of this process.
+    """Send an event to all in `to` but those in `skip`; `callback` is called with the answer of each client.
 
     The sender itself is sent to as a socket is: it is waited for when it is slow, where a broadcast would close it.
     """
@@ -58,13 +59,30 @@ def emit(
         if sender.id not in skipped:
             sender.emit(event, *args, ack=callback)
         return
-    if callback is not None:
-        for socket in members(home, to):
-            if socket.id not in skipped:
-                socket.emit(event, *args, ack=callback)
+    target = home if to is None else home.to(room_names(to))
+    if callback is None:
+        operator = target.except_(skipped)
+        (operator.local if is_local else operator).emit(event, *args)
         return
-    operator = home.except_(skipped) if to is None else home.to(room_names(to)).except_(skipped)
-    (operator.local if is_local else operator).emit(event, *args)
+    here = [socket for socket in members(home, to) if socket.id not in skipped]
+    for socket in here:
+        socket.emit(event, *args, ack=callback)
+    is_one_of_ours = len(here) == 1 and to == here[0].id
+    if not is_local and not is_one_of_ours and home.server.adapter is not None:
+        skipped.update(socket.id for socket in here)
+        target.except_(skipped).emit(event, *args, ack=partial(tell_each, callback))
+
+
+def tell_each(callback: Callable[..., Any], error: object, responses: list[Any]) -> None:
+    """Call a function with the answer of each client of other processes; what it raises for one keeps it from none."""
+    failures: list[Exception] = []
+    for response in responses:
+        try:
+            callback(*spread((response,)))
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
 
 
 def members(home: Namespace, to: Rooms) -> list[Socket]:

@@ -66,7 +66,9 @@ def call(
 ) -> Any:
     """Send an event to the client whose event is handled, or to the one that is named, and block for its answer; see `SocketIO.call`."""
     target = to or room or _socket("call(…) without to=…").id
-    return _socketio().call(event, *args, namespace=namespace or _namespace(), to=target, timeout=timeout)
+    return _socketio().call(
+        event, *args, namespace=namespace or _namespace(), to=target, timeout=timeout, ignore_queue=ignore_queue
+    )
 
 
 def join_room(room: Any, sid: str | None = None, namespace: str | None = None) -> None:

@@ -11,6 +11,7 @@ from flask import Flask, has_request_context, request
 from sync_sio import AckTimeout
 from sync_sio_flask import SocketIO, SocketIOTestClient, call, close_room, emit, join_room, leave_room, rooms, send
 from sync_sio_flask import disconnect as disconnect_client
+from sync_sio_flask.targets import tell_each
 
 from .conftest import Make
 
@@ -114,7 +115,7 @@ def test_send_is_message_or_json(app: Flask, socketio: SocketIO) -> None:
         send("text")
         send({"a": 1}, json=True)
         socketio.send("from the extension")
-        socketio.send([1], json=True)
+        socketio.send([1], json=True, broadcast=True)
 
     client = socketio.test_client(app)
     client.emit("e")
@@ -171,6 +172,19 @@ def test_a_callback_of_a_room_is_called_for_each_client(socketio: SocketIO, clie
     assert sorted(answers) == ["a", "b"]
 
 
+def test_an_answer_of_another_process_is_told_although_an_earlier_one_failed() -> None:
+    answers: list[Any] = []
+
+    def answered(*answer: Any) -> None:
+        answers.append(answer)
+        if len(answers) == 1:
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        tell_each(answered, None, [1, None, [2, 3]])
+    assert answers == [(1,), (), ([2, 3],)]
+
+
 def test_call_blocks_for_the_answer(app: Flask, socketio: SocketIO) -> None:
     socketio.on("e")(lambda: call("sum", 1, 2))
     client = socketio.test_client(app)
@@ -188,6 +202,8 @@ def test_call_of_another_client(app: Flask, socketio: SocketIO) -> None:
     assert socketio.call("question", to=sid) == ("a", "b")
     with pytest.raises(KeyError, match="nobody"):
         socketio.call("question", to="nobody")
+    with pytest.raises(ValueError, match="to="):
+        socketio.call("question")
 
 
 def test_call_times_out(app: Flask, socketio: SocketIO) -> None:

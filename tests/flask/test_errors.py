@@ -11,7 +11,7 @@ from werkzeug.exceptions import Forbidden
 
 from sync_sio import ConnectRefused
 from sync_sio.testing import TestClient
-from sync_sio_flask import ConnectionRefusedError, SocketIO
+from sync_sio_flask import ConnectionRefusedError, SocketBlueprint, SocketIO
 
 
 def fail(*args: Any) -> None:
@@ -36,6 +36,23 @@ def test_the_main_namespace_has_one_too(app: Flask, socketio: SocketIO) -> None:
     socketio.on("e")(fail)
     socketio.on_error()(lambda error: f"sorry: {error}")
     assert socketio.test_client(app).emit("e", callback=True) == "sorry: on purpose"
+
+
+def test_an_error_handler_may_be_decorated_without_parentheses(app: Flask, socketio: SocketIO) -> None:
+    @socketio.on_error
+    def failed(error: Exception) -> str:
+        return f"sorry: {error}"
+
+    board = SocketBlueprint("board", __name__, namespace="/board")
+    board.on_error(lambda error: f"on the board: {error}")
+    for name in ("/", "/board"):
+        socketio.on("e", namespace=name)(fail)
+    app.register_blueprint(board)
+    assert failed(ValueError("x")) == "sorry: x"
+    client = socketio.test_client(app)
+    client.connect("/board")
+    assert client.emit("e", callback=True) == "sorry: on purpose"
+    assert client.emit("e", callback=True, namespace="/board") == "on the board: on purpose"
 
 
 def test_the_default_one_is_for_the_others(app: Flask, socketio: SocketIO) -> None:

@@ -33,6 +33,9 @@ def options_of(**options: Any) -> Any:
         ({"async_mode": "gevent_uwsgi"}, {"runtime": "gevent"}),
         ({"path": "my/socket.io"}, {"path": "/my/socket.io"}),
         ({"resource": "/events/"}, {"path": "/events"}),
+        ({"path": "/events", "resource": "/others"}, {"path": "/events"}),
+        ({"path": None, "resource": None}, {"path": "/socket.io"}),
+        ({"max_http_buffer_size": 1e8}, {"max_http_buffer_size": 100_000_000}),
         ({"ping_interval": (5, 2), "ping_timeout": 3}, {"ping_interval": 5, "ping_timeout": 3}),
         ({"max_http_buffer_size": 1000, "allow_upgrades": False}, {"max_http_buffer_size": 1000, "allow_upgrades": False}),
         ({"transports": "websocket"}, {"transports": ["websocket"]}),
@@ -179,6 +182,16 @@ def test_an_emitter_without_an_application_needs_a_queue() -> None:
         SocketIO().init_app(None)
 
 
+def test_a_queue_can_be_read() -> None:
+    with_application = SocketIO(Flask("shop"), message_queue="redis://", channel="c")
+    without, later = SocketIO(message_queue="redis://"), SocketIO()
+    later.init_app(None, message_queue="redis://")
+    assert with_application.server_options["client_manager"] == ("redis://", "c", False)
+    assert without.server_options["client_manager"].write_only and later.server_options["client_manager"].write_only
+    without.init_app(Flask("shop"))                     # the same queue, with an application now
+    assert not without.server_options["client_manager"].write_only and without.io.adapter is not None
+
+
 def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Path) -> None:
     with RedisServer(redis_server, tmp_path) as redis:
         apps = [Flask("one"), Flask("two")]
@@ -204,6 +217,18 @@ def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Pa
         assert sorted(heard[0]) == ["end", "from two", "in a"]
         wait_for(lambda: "but a" in hear()[1], 10)
         assert sorted(heard[1]) == ["but a", "end"]
+        answers: list[Any] = []
+        for number, client in enumerate(clients):
+            client.on("question", lambda number=number: number)
+        ios[1].emit("question", callback=answers.append)
+        ios[1].emit("question", callback=answers.append, ignore_queue=True)
+        wait_for(lambda: len(answers) == 3, 10, lambda: str(answers))
+        assert sorted(answers) == [0, 1, 1]
+        assert ios[1].call("question", to=request_sid(ios[0])) == 0 and ios[1].call("question", to=request_sid(ios[1])) == 1
+        with pytest.raises(KeyError, match="nobody"):
+            ios[1].call("question", to="nobody", timeout=5)
+        with pytest.raises(KeyError):
+            ios[1].call("question", to=request_sid(ios[0]), ignore_queue=True)
         outside.close_room("a")
         wait_for(lambda: "a" not in ios[0].io.sockets.adapter.rooms, 10)
         with pytest.raises(ValueError, match="callback"):

@@ -33,8 +33,13 @@ def test_event_takes_the_functions_name(app: Flask, socketio: SocketIO) -> None:
     def whisper(text: str) -> str:
         return text.lower()
 
+    @socketio.event("/low")
+    def mumble(text: str) -> str:
+        return text[:1]
+
     client = socketio.test_client(app)
     client.connect("/low")
+    assert client.emit("mumble", "Ada", callback=True, namespace="/low") == "A"
     assert client.emit("shout", "Ada", callback=True) == "ADA"
     assert client.emit("whisper", "Ada", callback=True, namespace="/low") == "ada"
     assert client.emit("whisper", "Ada", callback=True) is None  # nobody handles it here

@@ -10,11 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from sync_sio_flask import SocketIO
 from tests import tools
 
 from .servers import HERE, HOST, ROOT, TRACEBACK, free_port, wait_for
@@ -179,6 +182,26 @@ def test_stop_ends_run(options: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with running(tmp_path, "shop", "run") as program:
         program.page("/stop")
         assert program.process.wait(10) == 0, program.log
+
+
+@pytest.mark.parametrize("is_theirs", [True, False])
+def test_run_serves_https_by_either_name(is_theirs: bool, certificate: dict[str, str]) -> None:
+    certfile, keyfile = certificate["LIVE_CERTFILE"], certificate["LIVE_KEYFILE"]
+    options = {"ssl_context": (certfile, keyfile)} if is_theirs else {"certfile": certfile, "keyfile": keyfile}
+    app = Flask("shop")
+    app.get("/")(lambda: "a page")
+    socketio = SocketIO(app)
+    for wrong in ({"ssl_context": "adhoc"}, {"ssl_context": (certfile, keyfile), "certfile": certfile}):
+        with pytest.raises(TypeError, match="ssl_context="):
+            socketio.run(app, port=0, **wrong)
+    server = threading.Thread(target=socketio.run, args=(app,), kwargs={"port": 0, **options})
+    server.start()
+    wait_for(lambda: socketio.wsgi_server is not None)
+    with contextlib.closing(Http((HOST, socketio.wsgi_server.port), is_tls=True)) as http:
+        assert http.request("GET", "/").body == b"a page"
+    socketio.stop()
+    server.join(10)
+    assert not server.is_alive()
 
 
 def test_run_in_debug_mode_has_werkzeugs_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

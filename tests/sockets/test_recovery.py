@@ -420,6 +420,7 @@ def test_a_dynamic_namespace_lives_while_somebody_may_come_back() -> None:
         ("yes", TypeError, "connection_state_recovery='yes'"),
         ({"max_duration": 1}, TypeError, "unknown 'max_duration'"),
         ({"max_disconnection_duration": 0}, ValueError, "max_disconnection_duration"),
+        ({"skip_middlewares": "no"}, TypeError, "skip_middlewares"),
         ({"max_packets": "many"}, TypeError, "max_packets"),
         ({"max_bytes": -1}, ValueError, "max_bytes"),
     ],
