@@ -72,8 +72,8 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(node: Path, server: Server, count: int) -> Iterator[Crowd]:
-    command = [str(node), str(HERE / "node" / "workers.mjs"), server.url, str(count)]
+def crowd(node: Path, url: str, count: int) -> Iterator[Crowd]:
+    command = [str(node), str(HERE / "node" / "workers.mjs"), url, str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=tools.node_environ())
     try:
         yield Crowd(process)
@@ -85,7 +85,7 @@ def crowd(node: Path, server: Server, count: int) -> Iterator[Crowd]:
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.usefixtures("npm_packages")
 def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str) -> None:
-    with several(own, kind, 4) as server, crowd(node, server, 200) as clients:
+    with several(own, kind, 4) as server, crowd(node, server.url, 200) as clients:
         first = clients.round("first")
         assert all(each[1:] == [0, [], "websocket"] for each in first)
         workers = Counter(worker for worker, *_ in first)
@@ -305,7 +305,7 @@ processes = 3
 threads = 4
 die-on-term = true
 """)
-    with own.fresh("uwsgi", environ={"LIVE_CONFIG": str(config)}) as server, crowd(node, server, 50) as clients:
+    with own.fresh("uwsgi", environ={"LIVE_CONFIG": str(config)}) as server, crowd(node, server.url, 50) as clients:
         first = clients.round("first")
         assert all(each[1:] == [0, [], "websocket"] for each in first)
         assert len({worker for worker, *_ in first}) > 1

@@ -31,6 +31,7 @@ from . import wire
 from .ears import PATTERN, PLAIN, Ears, escaped, server_id
 from .link import Link
 from .questions import Questions
+from .routes import Routes
 
 SOCKETS: Final = 0
 ALL_ROOMS: Final = 1
@@ -79,6 +80,7 @@ class RedisAdapter:
         self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
         self._listener: AdapterListener
         self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat, self._look)
+        self.carrier = Routes(self._link, self._ears, self._key, PLAIN)
         self._questions = Questions(self._ears.hears)
 
     def __repr__(self) -> str:
@@ -93,6 +95,7 @@ class RedisAdapter:
         self._ears.start()
 
     def close(self) -> None:
+        self.carrier.close()
         for namespace in list(self._namespaces):
             self._request(namespace, {"type": BYE, "uid": self.id})
         self._link.close()

@@ -30,6 +30,7 @@ from . import streams_wire as wire
 from .ears import PLAIN, Ears, server_id
 from .link import Line, Link, Value
 from .own import PATIENCE_SECONDS, Desk, Handed
+from .routes import Routes
 from .sessions import Search
 from .streams_wire import Body
 
@@ -117,6 +118,7 @@ class RedisStreamsAdapter:
         self._desk: Desk
         self._listener: AdapterListener
         self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self.carrier = Routes(self._link, self._ears, self._prefix, PLAIN)
         self._namespaces: set[str] = set()
         self._greeted: set[str] = set()
         self._names: dict[str, set[str]] = {}       # by namespace: servers that have said hello
@@ -144,6 +146,7 @@ class RedisStreamsAdapter:
         self._timer = driver.later(TICK_SECONDS, self._tick)
 
     def close(self) -> None:
+        self.carrier.close()
         for namespace in list(self._namespaces):
             self._say_type(namespace, wire.BYE)
         timer, self._timer = self._timer, None
