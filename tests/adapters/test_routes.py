@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter, neighbours, routes
+from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter, ears, neighbours, routes
 from sync_sio.adapters.redis.frames import DATA, HERE, OPEN, PULSE, Frame
 from sync_sio.adapters.redis.routes import Routes
 from sync_sio.drivers.base import Driver
@@ -208,7 +208,10 @@ def test_without_redis_everything_ends_on_both_sides(redis: RedisServer, fars: F
     two.adapter.close()
 
 
-def test_what_a_deaf_server_has_missed_is_not_missing_in_the_middle(redis: RedisServer, fars: Fars) -> None:
+def test_what_a_deaf_server_has_missed_is_not_missing_in_the_middle(
+    redis: RedisServer, fars: Fars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ears, "DEAF_SECONDS", 1.5)
     with Proxy(redis.port) as proxy:
         one = fars.add(RedisAdapter(redis.url), "One-_1")
         two = fars.add(RedisAdapter(f"redis://127.0.0.1:{proxy.port}"), "Two-_2")

@@ -15,7 +15,7 @@ from sync_sio.adapters.redis.tunnel import Tunnel
 from sync_sio.testing.interleave import InterleaveDriver, explore
 from sync_sio.testing.memory import ClientEnd
 
-SEEDS = range(700)
+SEEDS = range(400)
 LINE = b"a line\n"
 
 

@@ -78,9 +78,9 @@ class Ears:
         """Listen there, too. Never waits; it works a moment later."""
         self._change(kind, channels, True)
 
-    def attend(self, kind: str, channel: str, heard: Heard, confirmed: Callable[[], None]) -> None:
-        """Listen to a channel for somebody else: `heard` and `confirmed` are as those of all others."""
-        self._attended[channel] = heard, confirmed
+    def attend(self, kind: str, channel: str, heard: Heard, changed: Callable[[], None]) -> None:
+        """Listen to a channel for somebody who has to know: `changed` is called when it is heard from now on, and when no longer."""
+        self._attended[channel] = heard, changed
         self.add(kind, channel)
 
     def remove(self, kind: str, *channels: str) -> None:
@@ -150,6 +150,8 @@ class Ears:
                         self._beat()
         finally:
             self._there = set()
+            for _, changed in list(self._attended.values()):
+                changed()
 
     def _take(self, said: list[Any], line: Line, missing: set[str]) -> None:
         kind, channel, data = said[0], said[-2].decode(), said[-1]
@@ -166,8 +168,8 @@ class Ears:
             missing.discard(channel)
             if not missing:
                 line.up()
-            _, confirmed = self._attended.get(channel) or (None, self._confirmed)
-            confirmed()
+            _, changed = self._attended.get(channel) or (None, self._confirmed)
+            changed()
 
     def _subscribe(self, pubsub: Any, changes: list[tuple[str, str]]) -> None:
         start = 0

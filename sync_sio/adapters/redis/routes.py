@@ -29,6 +29,8 @@ LOOK_SECONDS: Final = 2.0
 """Between two looks at what is open, at which the other ends are told how far it is."""
 SILENT_SECONDS: Final = 10.0
 """A server that has said nothing for so long, although there are tunnels to it, is taken for dead."""
+LAST_SECONDS: Final = 0.5
+"""How long the end of a server waits for what it says to its clients at last."""
 MAX_ON_WAY: Final = 4_000_000
 """Bytes of all tunnels that may be on the way to Redis: the connection is that of broadcasts, too, and keeps only so much for them."""
 
@@ -36,7 +38,7 @@ MAX_ON_WAY: Final = 4_000_000
 class Listening(Protocol):
     """What of `Ears` is wanted."""
 
-    def attend(self, kind: str, channel: str, heard: Callable[[str, bytes], None], confirmed: Callable[[], None]) -> None: ...
+    def attend(self, kind: str, channel: str, heard: Callable[[str, bytes], None], changed: Callable[[], None]) -> None: ...
     def remove(self, kind: str, *channels: str) -> None: ...
     def hears(self, channel: str) -> bool: ...
 
@@ -88,7 +90,7 @@ class Routes:
         self._neighbours = Neighbours(self._driver, self._knock, None if self._knows else self._ask_all_nodes)
         self._ready = self._driver.waiter()
         self._is_over = False
-        self._ears.attend(self._kind, self._channel(own), self._heard, self._confirmed)
+        self._ears.attend(self._kind, self._channel(own), self._heard, self._changed)
 
     def wait_until_ready(self, seconds: float) -> None:
         self._ready.wait(seconds)
@@ -114,22 +116,29 @@ class Routes:
     # -- life --------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End all tunnels, after what they have to say at this moment. Idempotent."""
-        if not self._is_over:
-            self._is_over = True
-            self._ears.remove(self._kind, self._channel(self._own))
-            for tunnel in self._all():
-                tunnel.close()
+        """End all tunnels, after what is on its way to them at this moment. Idempotent."""
+        if self._is_over:
+            return
+        self._is_over = True
+        driver = self._driver
+        if self._tunnels and driver.may_wait():
+            answered = driver.waiter()      # polls that wait are answered in the loop
+            driver.post(_set, answered)
+            answered.wait(LAST_SECONDS)
+        self._ears.remove(self._kind, self._channel(self._own))
+        for tunnel in self._all():
+            tunnel.close()
 
     def _all(self) -> list[Tunnel]:
         with self._lock:
             return list(self._tunnels.values())
 
-    def _confirmed(self) -> None:
-        """Redis says that our channel is listened to: from now on, so nobody knows what was missed if it was before, too."""
+    def _changed(self) -> None:
+        """Our channel is listened to from now on, or no longer: so nobody knows what was missed of what goes on."""
         for tunnel in self._all():
             tunnel.end()
-        self._say(self._own, Frame(self._own, HERE))
+        if self._is_linked:
+            self._say(self._own, Frame(self._own, HERE))
 
     # -- to the others -------------------------------------------------------------------------------------------------------
 
@@ -252,11 +261,10 @@ class Routes:
     def _look(self) -> None:
         """See who is still there, and tell how far the tunnels are, for what was lost behind all else would not be noticed (phase one)."""
         now = self._driver.now()
-        is_deaf = not self._is_linked
         places: defaultdict[str, list[Place]] = defaultdict(list)
         for tunnel in self._all():
             tunnel.look(now)
-            if is_deaf or self._neighbours.silence(tunnel.other) > SILENT_SECONDS:
+            if self._neighbours.silence(tunnel.other) > SILENT_SECONDS:
                 tunnel.end()
             elif said := tunnel.said():
                 opener, number = tunnel.key
@@ -275,6 +283,11 @@ class Routes:
 
     def _lost(self, server: str) -> None:
         """There is no such server any more."""
+        self._neighbours.forget(server)
         for tunnel in self._all():
             if tunnel.other == server:
                 tunnel.end()
+
+
+def _set(waiter: Waiter) -> None:
+    waiter.set()

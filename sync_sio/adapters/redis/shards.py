@@ -54,8 +54,8 @@ class ShardedEars:
         with self._lock:
             self._wanted = self._wanted.union(channels)
 
-    def attend(self, kind: str, channel: str, heard: Heard, confirmed: Callable[[], None]) -> None:
-        self._attended[channel] = heard, confirmed
+    def attend(self, kind: str, channel: str, heard: Heard, changed: Callable[[], None]) -> None:
+        self._attended[channel] = heard, changed
         self.add(kind, channel)
 
     def remove(self, kind: str, *channels: str) -> None:
@@ -119,6 +119,8 @@ class ShardedEars:
         finally:
             with self._lock:
                 self._there -= mine
+            for channel in mine & self._attended.keys():
+                self._attended[channel][1]()
 
     def _take(self, said: Any, mine: set[str]) -> None:
         if not isinstance(said, list) or len(said) < 3:
@@ -131,8 +133,8 @@ class ShardedEars:
             with self._lock:
                 if channel in self._wanted:
                     self._there.add(channel)
-            _, confirmed = self._attended.get(channel) or (None, self._confirmed)
-            confirmed()
+            _, changed = self._attended.get(channel) or (None, self._confirmed)
+            changed()
         elif kind == b"sunsubscribe" and channel in mine:
             raise ConnectionError(f"{channel} has moved to another node")
 

@@ -9,7 +9,9 @@ const say = (event, value) => console.log(JSON.stringify([event, value]));
 const clients = [];
 let lost = Infinity;
 const checkLost = () => {
-  if (clients.filter((client) => client.disconnects).length >= lost) say("lost", []);
+  if (clients.filter((client) => client.disconnects).length < lost) return;
+  lost = Infinity;
+  say("lost", []);
 };
 
 const upgraded = (client) =>
