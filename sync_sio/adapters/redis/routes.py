@@ -49,22 +49,13 @@ class Routes:
     Args:
         prefix: with what the names of channels begin.
         kind: `PLAIN` or `SHARDED`: what kind of channels these are.
-        count: has Redis count who listens to a channel, at all nodes of a cluster; None: it cannot be told.
     """
 
-    def __init__(
-        self,
-        link: Link,
-        ears: Listening,
-        prefix: str,
-        kind: str,
-        count: Callable[[str, Callable[[int | None], None]], None] = lambda channel, tell: None,
-    ) -> None:
+    def __init__(self, link: Link, ears: Listening, prefix: str, kind: str) -> None:
         self._link = link
         self._ears = ears
         self._prefix = f"{prefix}-route{WIRE}#"
         self._kind = kind
-        self._count = count
         self._command = "SPUBLISH" if kind == SHARDED else "PUBLISH"
         self._knows = kind == SHARDED or not link.address.is_cluster
         """Whether Redis' own reply tells how many have got something: in a cluster it counts those at the same node."""
@@ -152,7 +143,7 @@ class Routes:
         self._say(server, Frame(self._own, KNOCK), tell)
 
     def _ask_all_nodes(self, server: str, tell: Callable[[int | None], None]) -> None:
-        self._count(self._channel(server), tell)
+        self._link.count(self._channel(server), tell)
 
     def _tunnel(self, key: tuple[str, int], other: str, stream: Stream) -> Tunnel:
         tunnel = Tunnel(self._driver, stream, key, other, self)
