@@ -18,7 +18,7 @@ const upgraded = (client) =>
   new Promise((resolve) => {
     const { engine } = client.socket.io;
     if (engine.transport.name === "websocket") resolve();
-    else engine.once("upgrade", resolve);
+    else engine.once("upgrade", resolve).once("upgradeError", resolve);
   });
 
 for (let number = 0; number < Number(count); number++) {
