@@ -17,7 +17,7 @@ const checkLost = () => {
 const upgraded = (client) =>
   new Promise((resolve) => {
     const { engine } = client.socket.io;
-    if (engine.transport.name === "websocket") resolve();
+    if (engine.transport.name === "websocket" || client.isUpgradeLost) resolve();
     else engine.once("upgrade", resolve).once("upgradeError", resolve);
   });
 
@@ -26,6 +26,10 @@ for (let number = 0; number < Number(count); number++) {
   const client = { number, socket, heard: new Set(), errors: [], disconnects: 0, worker: 0, ready: null };
   client.begin = () => (client.ready = new Promise((resolve) => socket.once("connect", () => upgraded(client).then(resolve))));
   client.begin();
+  socket.io.on("open", () => {
+    client.isUpgradeLost = false;       // it may be before the namespace is joined
+    socket.io.engine.once("upgradeError", () => (client.isUpgradeLost = true));
+  });
   socket.on("connect_error", (error) => client.errors.push(error.message));
   socket.on("disconnect", () => {
     client.disconnects++;
