@@ -6,6 +6,7 @@ each direction only so much is under way that what waits, in Redis and behind it
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final, Protocol
 
 from ...drivers.base import Driver, Stream
@@ -37,6 +38,15 @@ class Home(Protocol):
         ...
 
 
+class _State(Enum):
+    BOTH = "both ends are there"
+    ENDING = "the other end has ended: what it has said is passed on still"
+    OVER = "it has ended here"
+
+
+BOTH, ENDING, OVER = _State
+
+
 class Tunnel:
     """A `base.Watched`. Any thread: the loop reads and writes, the thread that listens writes, and the one that sends reads on.
 
@@ -57,7 +67,7 @@ class Tunnel:
         self._driver = driver
         self._stream = stream
         self._home = home
-        self._is_over = False
+        self._state = BOTH
         # from here
         self._said = 0
         self._credit = WINDOW
@@ -74,8 +84,8 @@ class Tunnel:
         self._waiting = bytearray()
         self._passed = 0
         """Bytes that were passed on, and for which no credit was given yet."""
-        self._is_ending = False
-        """Nothing follows what waits."""
+        self._wants_room = False
+        """Something waits, and the loop tells when there is room."""
         self._moved_at = driver.now()
 
     def __repr__(self) -> str:
@@ -86,21 +96,21 @@ class Tunnel:
     def open(self, payload: bytes) -> None:
         """Begin it, with these bytes before the stream's."""
         with self.lock:
+            self._driver.watch(self)
             self._ahead = memoryview(payload)[MAX_DATA:]
             self._say_data(OPEN, payload[:MAX_DATA])
-        self._driver.watch(self)
 
     def opened(self, size: int) -> None:
         """It was begun by the other end, with so many bytes, which have been passed on."""
         with self.lock:
+            self._driver.watch(self)
             self._heard = 1
             self._credit_for(size)
-        self._driver.watch(self)
 
     def hear(self, frame: Frame) -> None:
         """The other end has said something. Raises ValueError for what cannot be; the tunnel has ended then."""
         with self.lock:
-            if self._is_over:
+            if self._state is OVER:
                 return
             if frame.said != self._heard:
                 self._end()                 # something was lost
@@ -115,13 +125,13 @@ class Tunnel:
     def gone(self) -> None:
         """There is no other end: it has ended before, or never was."""
         with self.lock:
-            if not self._is_over and not self._is_ending:
+            if self._state is BOTH:
                 self._finish()
 
     def said(self) -> int:
         """Return how many frames were said; 0: the other end has ended, and is not there to be told."""
         with self.lock:
-            return 0 if self._is_ending else self._said
+            return self._said if self._state is BOTH else 0
 
     def check(self, said: int) -> None:
         """The other end has said so many: if one of them was lost, nothing else may follow that would show it."""
@@ -132,7 +142,7 @@ class Tunnel:
     def look(self, now: float) -> None:
         """See whether it is of any use still (phase one)."""
         with self.lock:
-            if self._is_ending and now - self._moved_at > PATIENCE_SECONDS:
+            if self._state is ENDING and now - self._moved_at > PATIENCE_SECONDS:
                 self._end()
 
     def end(self) -> None:
@@ -143,7 +153,7 @@ class Tunnel:
     def close(self) -> None:
         """The same, after what this end has to say at this moment, and may."""
         with self.lock:
-            while not self._is_over and not self._is_ending and self._credit and (data := self._stream.recv(min(MAX_DATA, self._credit))):
+            while self._state is BOTH and self._credit and (data := self._stream.recv(min(MAX_DATA, self._credit))):
                 self._say_data(DATA, data)
             self._end()
 
@@ -161,7 +171,7 @@ class Tunnel:
 
     def _read_on(self) -> None:
         """Say what there is to say, as far as that may be."""
-        while not self._must_wait and self._credit and not self._is_over:
+        while self._state is BOTH and self._credit and not self._must_wait:
             if not self._home.may_say(self):
                 self._must_wait = True
                 return
@@ -180,7 +190,7 @@ class Tunnel:
             self._say_data(DATA, data)
 
     def _may_read_on(self) -> None:
-        if not self._is_ending and (self._is_away or self._ahead or self._stream.is_tls):   # TLS may have read what no poll reports
+        if self._is_away or self._ahead or self._stream.is_tls:     # TLS may have read what no poll reports
             self._read_on()
 
     def _look_here(self) -> None:
@@ -194,13 +204,13 @@ class Tunnel:
 
     def _arm(self) -> None:
         if not self._is_released:
-            self._driver.set_interest(self, not self._is_away, bool(self._waiting))
+            self._driver.set_interest(self, not self._is_away, self._wants_room)
 
     # -- from there: the lock held -------------------------------------------------------------------------------------------
 
     def _take(self, frame: Frame) -> None:
         if frame.kind == DATA:
-            if len(self._waiting) + len(frame.data) > WINDOW or self._is_ending:
+            if len(self._waiting) + len(frame.data) > WINDOW or self._state is ENDING:
                 raise ValueError("more comes through a tunnel than may")
             self._waiting += frame.data
             if len(self._waiting) == len(frame.data):
@@ -209,7 +219,7 @@ class Tunnel:
             self._credit += decode_credit(frame.data)
             self._may_read_on()
         elif frame.kind == END:
-            self._is_ending = True
+            self._state = ENDING
             self._moved_at = self._driver.now()
             self._look_here()
             self._drain()
@@ -230,13 +240,14 @@ class Tunnel:
             return
         if passed:
             self._moved_at = self._driver.now()
-        if self._is_ending:
-            if not waiting:
-                self._finish()
-                return
-        else:
+        if self._state is BOTH:
             self._credit_for(passed)
-        self._arm()
+        elif not waiting:
+            self._finish()
+            return
+        if bool(waiting) != self._wants_room:
+            self._wants_room = not self._wants_room
+            self._arm()
 
     def _credit_for(self, size: int) -> None:
         self._passed += size
@@ -247,13 +258,13 @@ class Tunnel:
     # -- the end: the lock held ----------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        if not self._is_over:
-            if not self._is_ending:
-                self._say(END)
+        if self._state is BOTH:
+            self._say(END)
+        if self._state is not OVER:
             self._finish()
 
     def _finish(self) -> None:
-        self._is_over = True
+        self._state = OVER
         self._home.over(self)
         self._stream.shutdown()
         self._driver.discard(self)
@@ -264,14 +275,13 @@ class Tunnel:
         """More may be said."""
         with self.lock:
             self._must_wait = False
-            if not self._is_over:
-                self._may_read_on()
+            self._may_read_on()
 
     def on_readable(self) -> None:
         with self.lock:
-            if self._is_over:
+            if self._state is OVER:
                 return
-            if self._is_ending:
+            if self._state is ENDING:
                 if self._stream.recv(MAX_DATA) == b"":      # what else it says is for nobody
                     self._finish()
             elif not self._must_wait and self._credit and not self._ahead:
@@ -285,10 +295,10 @@ class Tunnel:
 
     def on_writable(self) -> None:
         with self.lock:
-            if not self._is_over:
+            if self._state is not OVER:
                 self._drain()
 
     def on_discarded(self) -> None:
         with self.lock:
-            self._is_over = True
+            self._end()
             self._stream.close()
