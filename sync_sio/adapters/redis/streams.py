@@ -30,6 +30,7 @@ from . import streams_wire as wire
 from .ears import PLAIN, Ears, server_id
 from .link import Line, Link, Value
 from .own import PATIENCE_SECONDS, Desk, Handed
+from .questions import Questions
 from .sessions import Search
 from .streams_wire import Body
 
@@ -116,7 +117,8 @@ class RedisStreamsAdapter:
         """What this server is called among the others."""
         self._desk: Desk
         self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat, self._look)
+        self._questions = Questions(self._ears.hears)
         self._namespaces: set[str] = set()
         self._greeted: set[str] = set()
         self._names: dict[str, set[str]] = {}       # by namespace: servers that have said hello
@@ -245,7 +247,15 @@ class RedisStreamsAdapter:
     def _say_after(self, namespace: str, body: Body, request: str | None) -> None:
         channel = self._channel(namespace)
         data = wire.envelope(self.id, namespace, body, self._added.get(self._stream_of(namespace), ""))
-        self._link.say("PUBLISH", channel, data, tell=None if request is None else partial(self._asked, namespace, channel, request))
+        if request is None:
+            self._link.say("PUBLISH", channel, data)
+        else:
+            tell = partial(self._asked, namespace, channel, request)
+            # its own one was subscribed after the one for answers
+            self._questions.ask((channel,), partial(self._link.say, "PUBLISH", channel, data, tell=tell))
+
+    def _look(self) -> None:
+        self._questions.look()
 
     def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
         """Redis has given a request to so many."""
