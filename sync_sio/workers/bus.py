@@ -32,7 +32,10 @@ class Ear(Protocol):
         ...
 
     def left(self, worker: str) -> None:
-        """It is gone, and what it said before was heard (a turn)."""
+        """It is gone, and what it said before was heard (a turn).
+
+        Twice of one that is gone before we have heard who it is: when our link to it ends, and behind what it said.
+        """
         ...
 
 

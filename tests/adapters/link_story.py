@@ -113,7 +113,7 @@ def story() -> None:
     link.close()
     assert not link.is_connected
     assert max(later - sooner for sooner, later in pairwise(beats)) < 2, "the loop stood still"
-    assert not [thread for thread in threading.enumerate() if "redis" in thread.name]
+    until(lambda: not [thread for thread in threading.enumerate() if "redis" in thread.name])
     please("end")
 
 

@@ -75,15 +75,14 @@ def test_a_link_comes_back_and_stops_nothing_meanwhile(redis: RedisServer, kind:
                 case "start":
                     redis.start()
                 case "drop clients":
-                    redis.client().client_kill_filter(_type="normal")
-                    redis.client().client_kill_filter(_type="pubsub")
+                    redis.client().client_kill_filter(skipme=True)
             told.stdin.write("\n")
             told.stdin.flush()
         log = told.stderr.read()
     assert told.returncode == 0, log
     assert asked == ["kill", "start", "hang", "start", "stop", "start", "drop clients", "end"]
-    assert log.count("connected again") == 4
-    assert log.count("not connected") == 4
+    # one of its connections may be back before another has noticed that it is lost, when all of them are dropped
+    assert 4 <= log.count("connected again") == log.count("not connected") <= 6
 
 
 def test_a_link_that_never_connected_says_so_and_ends(tmp_path: Path) -> None:

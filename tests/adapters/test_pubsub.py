@@ -95,7 +95,7 @@ def group() -> Iterator[Group]:
     for listener in group.listeners:
         listener.adapter.close()
     driver.stop(2)
-    assert not [thread.name for thread in threading.enumerate() if "redis" in thread.name]
+    wait_for(lambda: not any("redis" in thread.name for thread in threading.enumerate()), 20, lambda: str(threading.enumerate()))
 
 
 @pytest.mark.live
@@ -129,8 +129,14 @@ def test_who_is_asked_is_counted_and_named(redis: RedisServer, group: Group, kin
     one.until(lambda: ("r3", 0, ()) in one.asked)
     two.adapter.close()
     one.until(lambda: two.adapter.id in one.left)
-    one.adapter.publish("/", Fetch(Target(), "r4"))
-    one.until(lambda: ("r4", 0, ()) in one.asked)
+
+
+    def is_alone() -> bool:         # Redis may see the end of a connection a moment after what it has brought
+        one.asked.clear()
+        one.adapter.publish("/", Fetch(Target(), "r4"))
+        return bool(one.until(lambda: one.asked) == [("r4", 0, ())])
+
+    wait_for(is_alone, 10, lambda: str(one.asked))
 
 
 def test_what_node_asks_in_old_forms_is_answered(redis: RedisServer, group: Group) -> None:
@@ -166,20 +172,21 @@ def test_joins_cost_no_traffic(redis: RedisServer) -> None:
     """But with rooms that have channels, for which the first member of each does."""
     client = redis.client()
 
-    def calls() -> dict[str, int]:
-        return {name: told["calls"] for name, told in client.info("commandstats").items() if "sub" in name or "publish" in name}
+    def calls() -> int:
+        return sum(told["calls"] for name, told in client.info("commandstats").items() if "subscribe" in name)
 
     for adapter, expected in ((RedisAdapter(redis.url), 0), (ShardedRedisAdapter(redis.url), 1)):
         io = Server(adapter=adapter, runtime="threads")
         with TestClient(io) as first, TestClient(io) as second:
-            wait_for(lambda io=io: io.adapter_status().lag, 10)
-            before = calls().get("cmdstat_ssubscribe", 0)
+            last = "socket.io-request#/#" if isinstance(adapter, RedisAdapter) else "socket.io#/#"      # that it subscribes
+            wait_for(lambda adapter=adapter, last=last: adapter._ears.hears(last), 10)
+            before = calls()
             for sid in (first.id, second.id):
                 assert sid is not None
                 io.to(sid).local.sockets_join(["room"])
             if expected:
-                wait_for(lambda before=before: calls()["cmdstat_ssubscribe"] > before, 10)
-            assert calls().get("cmdstat_ssubscribe", 0) == before + expected
+                wait_for(lambda before=before: calls() > before, 10)
+            assert calls() == before + expected
         io.close()
 
 

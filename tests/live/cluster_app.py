@@ -1,6 +1,6 @@
 """A server of a cluster that does what its clients say: `python -m tests.live.cluster_app threads|gevent|patched ADAPTER URL NAME`.
 
-tests/live/node/cluster.mjs is the same for Node.js. It prints its port when it serves.
+tests/live/node/cluster.cjs is the same for Node.js. It prints its port when it serves.
 """
 
 # ruff: noqa: E402  (patching comes first)
@@ -25,7 +25,7 @@ BYTES = bytes([1, 2, 255])
 
 def main() -> None:
     io = Server(
-        adapter=getattr(redis, ADAPTER)(URL, requests_timeout=1.0),
+        adapter=getattr(redis, ADAPTER)(URL, requests_timeout=2.0),
         runtime="threads" if KIND == "threads" else "gevent",
         connection_state_recovery="LIVE_RECOVERY" in os.environ,
     )
@@ -56,13 +56,17 @@ def main() -> None:
     team.event("data", lambda socket, data: socket.data.update(with_bytes(data)))
     team.event("emit", lambda socket, who, *args: those(who).emit(*with_bytes(args)))
     team.event("broadcast", lambda socket, *args: socket.broadcast.emit(*args))
-    team.event("call", lambda socket, who, *args: told(lambda: those(who).call(*with_bytes(args), timeout=1)), concurrent=True)
+    team.event(
+        "call",
+        lambda socket, who, *args: told(lambda: those(who).call(*with_bytes(args), timeout=who.get("timeout", 5))),
+        concurrent=True,
+    )
     team.event("fetch", lambda socket, who: told(those(who).fetch_sockets, clients), concurrent=True)
     team.event("sockets_join", lambda socket, who, rooms: those(who).sockets_join(rooms))
     team.event("sockets_leave", lambda socket, who, rooms: those(who).sockets_leave(rooms))
     team.event("disconnect_sockets", lambda socket, who, close: those(who).disconnect_sockets(close))
     team.event("side_emit", lambda socket, *args: team.server_side_emit(*with_bytes(args)))
-    team.event("side_call", lambda socket, *args: told(lambda: team.server_side_call(*with_bytes(args), timeout=1)), concurrent=True)
+    team.event("side_call", lambda socket, *args: told(lambda: team.server_side_call(*with_bytes(args), timeout=2)), concurrent=True)
     team.event("recovered", lambda socket: [socket.recovered, socket.data])
     team.event("to_me", lambda socket, *args: socket.emit(*with_bytes(args)))
     team.event("volatile", lambda socket, *args: team.volatile.emit(*args))

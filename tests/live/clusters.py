@@ -87,6 +87,7 @@ class Cluster:
     def __init__(self, adapter: str, url: str, folder: Path, *kinds: str) -> None:
         self.emitter_kind = {"RedisAdapter": "redis", "ShardedRedisAdapter": "sharded", "RedisStreamsAdapter": "streams"}[adapter]
         self.members = [Member(kind, adapter, url, folder) for kind in kinds]
+        self._drains = 0
 
     def __enter__(self) -> Cluster:
         try:
@@ -153,11 +154,20 @@ class Cluster:
         self.drain()
 
     def drain(self) -> None:
-        """Throw away what the clients have heard: an event that comes after all others ends it."""
+        """Throw away what the clients have heard, and what is on its way to them: an event of each server that comes after ends it.
+
+        These are for the members' clients only.
+        """
+        self._drains += 1
+        clients = [member.client.id for member in self.members]
         for member in self.members:
-            member.do("emit", {"local": True}, "drained")
-            while member.client.receive()[0] != "drained":
-                pass
+            member.do("emit", {"rooms": clients}, "drained", member.name, self._drains)
+        for member in self.members:
+            awaited = {each.name for each in self.members}
+            while awaited:
+                event = member.client.receive()
+                if event[0] == "drained" and event[2] == self._drains:
+                    awaited.discard(event[1])
 
     def until(self, what: Callable[[], Any]) -> Any:
         return wait_for(what, 10, lambda: "".join(member.log() for member in self.members))

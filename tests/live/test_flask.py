@@ -18,7 +18,7 @@ import pytest
 from tests import tools
 
 from .servers import HERE, HOST, ROOT, TRACEBACK, free_port, wait_for
-from .wire import Ended, Http
+from .wire import Ended, Http, SocketClient, WebSocketClient
 
 APPS = HERE / "apps_flask"
 GUNICORN = ["-m", "gunicorn", "--threads", "4", "--worker-tmp-dir", "/dev/shm", "-b", HOST + ":{port}", "{module}:app"]
@@ -255,3 +255,22 @@ def test_the_tutorial_leads_to_a_chat(node: Path, npm_packages: Path, chromium: 
     assert "gunicorn -k gthread --threads 4 app:app" in parts[4]
     with running(tmp_path, "app", "gthread") as program:
         watch("second", program, node, npm_packages, chromium)
+
+
+@pytest.mark.parametrize("way", ["gthread", "gevent"])
+def test_a_database_session_ends_with_its_event(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTES_DATABASE", str(tmp_path / "notes.sqlite3"))
+    with running(tmp_path, "tests.live.notes_flask", way, may_fail=True) as program, contextlib.closing(program.http()) as http:
+        clients = [SocketClient(WebSocketClient((HOST, program.port))) for _ in range(20)]
+        for client in clients:
+            client.wait_until_connected()
+        assert [client.call("count") for client in clients for _ in range(5)] == [[100]] * 100
+        clients[0].emit("write", "fail")
+        assert clients[1].call("write", "kept") == clients[1].call("count") == [101]
+        assert [client.receive() for client in clients] == [["note", "kept"]] * 20
+        stats = http.request("GET", "/stats").json()
+        assert (stats["held"], stats["clients"]) == (0, 20)
+        assert stats["databases"] <= 5          # what the pool of SQLAlchemy keeps
+        for client in clients:
+            client.engine.close()
+    assert len(TRACEBACK.findall(program.log)) == program.log.count("ValueError: on purpose") == 1

@@ -14,6 +14,7 @@ from tests.redis_server import RedisServer
 from .clusters import Cluster
 from .conftest import IS_REFERENCE
 from .redis_faults import FAULTS, KINDS, go_through
+from .servers import wait_for
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(IS_REFERENCE, reason="servers of ours")]
 
@@ -32,5 +33,7 @@ def test_redis_goes_away_and_comes_back(
             if member.kind != "node":
                 assert "Traceback" not in member.log()
                 assert member.log().count("connected again") >= 1
-                connected, _, nodes, last_error = member.do("status")
-                assert connected and nodes == len(KINDS) and last_error
+                # who listens is counted once a second
+                wait_for(lambda member=member: member.do("nodes") == len(KINDS), 20, member.log)
+                connected, _, _, last_error = member.do("status")
+                assert connected and last_error

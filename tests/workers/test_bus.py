@@ -74,7 +74,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Worker]]:
         monkeypatch.setattr(meeting, "gettempdir", lambda: place)
         made = [Worker() for _ in range(3)]
         deadline = time.monotonic() + SECONDS
-        while any(len(worker.bus.workers) < 2 for worker in made) and time.monotonic() < deadline:
+        while any(len(worker.bus._to) < 2 or len(worker.bus._from) < 2 for worker in made) and time.monotonic() < deadline:
             time.sleep(0.001)               # who came first hears of the others a moment later
         yield made
         for worker in made:

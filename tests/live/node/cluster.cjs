@@ -22,7 +22,7 @@ async function main() {
   other.on("error", () => {});
   await Promise.all([client.connect(), other.connect()]);
   const makers = {
-    RedisAdapter: () => require("@socket.io/redis-adapter").createAdapter(client, other, { requestsTimeout: 1000 }),
+    RedisAdapter: () => require("@socket.io/redis-adapter").createAdapter(client, other, { requestsTimeout: 2000 }),
     ShardedRedisAdapter: () => require("@socket.io/redis-adapter").createShardedAdapter(client, other),
     RedisStreamsAdapter: () => require("@socket.io/redis-streams-adapter").createAdapter(client),
   };
@@ -52,7 +52,7 @@ async function main() {
     on("emit", (who, ...args) => void those(who).emit(...withBytes(args)));
     on("broadcast", (...args) => void socket.broadcast.emit(...args));
     on("call", (who, ...args) =>
-      new Promise((resolve) => those(who).timeout(1000).emit(...withBytes(args), (error, answers) => resolve(answer(error, answers)))));
+      new Promise((resolve) => those(who).timeout((who.timeout || 5) * 1000).emit(...withBytes(args), (error, answers) => resolve(answer(error, answers)))));
     on("fetch", async (who) => {
       try {
         const found = await those(who).fetchSockets();
