@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
-from .adapters.base import ALONE, Adapter, AdapterStatus, check_adapter
+from .adapters.base import ALONE, Adapter, AdapterStatus, CarryingAdapter, check_adapter
 from .adapters.workers import WorkersAdapter
 from .config import AllowedOrigins, Cookie, Runtime, ServerOptions, refuse_unknown
 from .drivers.base import Driver, Waiter
@@ -30,6 +30,7 @@ from .sockets.site import Surrounding
 from .sockets.socket import Socket
 from .types import Environ, JsonDefault, StartResponse, WSGIApp
 from .workers.bus import Bus
+from .workers.carrier import Carrier
 from .wsgi.files import ClientFiles
 from .wsgi.takeover import Taken, take
 
@@ -186,6 +187,7 @@ class Server(Broadcaster):
         self.engine.on_exit = self._close_at_exit
         self.engine.on_start = self._start_spawned
         self.engine.on_workers = self._link_workers
+        self.engine.find_carrier = self._carrier
         self.sockets: Namespace = self._hub.of("/")
         """The main namespace."""
         self._everybody = self.sockets._everybody
@@ -279,6 +281,7 @@ class Server(Broadcaster):
             deadline = engine.driver.now() + timeout
             self._hub.close("server shutting down")
             engine.shut_down()
+            self._hub.unlink()              # clients elsewhere have heard of the end through the adapter
             self._hub.wait_until_told(timeout)
             engine.stop(max(0.0, deadline - engine.driver.now()))
         finally:
@@ -319,6 +322,10 @@ class Server(Broadcaster):
         """The workers of this machine are a cluster, if there is no other."""
         if self._hub.adapter is None or isinstance(self._hub.adapter, WorkersAdapter):
             self._hub.set_adapter(WorkersAdapter(bus, self.options.json_default))
+
+    def _carrier(self) -> Carrier | None:
+        adapter = self._hub.adapter
+        return adapter.carrier if isinstance(adapter, CarryingAdapter) else None
 
     def add_probe(self, probe: Probe) -> None:
         """Tell a tool what happens here from now on. Any thread."""

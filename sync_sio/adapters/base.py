@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..drivers.base import Driver
 from ..types import JsonDefault
+from ..workers.carrier import Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,16 @@ class RoomsAdapter(Protocol):
 
     def room_gone(self, namespace: str, room: str) -> None:
         """A room has lost its last member."""
+        ...
+
+
+@runtime_checkable
+class CarryingAdapter(Protocol):
+    """What an adapter is besides if requests may go over it to the server that has their session, see `Carrier`."""
+
+    @property
+    def carrier(self) -> Carrier:
+        """Started after the adapter, and closed or abandoned with it."""
         ...
 
 

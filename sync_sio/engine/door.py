@@ -56,8 +56,8 @@ class Door:
         if server.is_closed:
             return busy(server, cors)
         server.start(request.environ)
-        if server.routing is not None and not server.routing.bus.is_ready:
-            server.routing.bus.wait_until_ready()
+        if server.routing is not None and not server.routing.is_ready:
+            server.routing.wait_until_ready()
         if not server.has_looked_around:
             server.has_looked_around = True
             look_around(server, request.environ, start_response)

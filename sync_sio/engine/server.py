@@ -32,6 +32,7 @@ from ..protocol.cors import Origins
 from ..protocol.websocket.deflate import DeflateOptions
 from ..types import Environ, StartResponse, WSGIApp
 from ..workers.bus import Bus
+from ..workers.carrier import Carrier
 from ..wsgi.compression import HttpCompression
 from ..wsgi.hosting import hosting_of
 from ..wsgi.takeover import Taken, take
@@ -100,7 +101,7 @@ class EngineServer:
         self.notices: Notices
         self.heartbeat: Heartbeat
         self.routing: Routing | None = None
-        """The other workers of this address; None: there are none, or no way to them."""
+        """The way to other servers: workers of this address, or of a cluster; None: there are none, or no way to them."""
         self.why_alone = ""
         with _made_lock:
             number = _made[_options.path] = _made.get(_options.path, 0) + 1
@@ -114,6 +115,8 @@ class EngineServer:
         """Runs when the process ends. The server that is built on this one closes itself first."""
         self.on_workers: Callable[[Bus], None] = _ignore
         """Runs before `on_start` when there are other workers."""
+        self.find_carrier: Callable[[], Carrier | None] = _nobody
+        """Finds what carries requests to servers elsewhere, when the floor above has started."""
         self.on_start: Callable[[], None] = _nothing
         """Runs when the runtime is known and everything below is ready."""
         self.take = _take
@@ -216,6 +219,10 @@ class EngineServer:
                 if environ is not None and self._given_driver is None and hosting_of(environ).is_shared:
                     self._join_workers(environ)
                 self._listener.start(self.driver)
+                carrier = self.find_carrier()
+                if carrier is not None:
+                    self.routing = self.routing or Routing(self)
+                    self.routing.go_far(carrier)
                 self.is_started = must_tell = True
                 _close_at_exit(self)
         if must_tell:
@@ -229,6 +236,7 @@ class EngineServer:
         except CannotMeet as error:
             self.why_alone = str(error)
         else:
+            assert self.routing.bus is not None
             self.on_workers(self.routing.bus)
 
     def run_on(self, driver: Driver) -> None:
@@ -252,7 +260,7 @@ class EngineServer:
             self.is_closed = True
         self.close_all("forced close", 1001)
         if self.routing is not None:
-            self.routing.bus.close()
+            self.routing.close()
         if self.is_started:
             self.heartbeat.stop()
             self.notices.remind(at_once=True)
@@ -273,7 +281,7 @@ class EngineServer:
             self.is_started = self.has_looked_around = False
             self.driver.abandon()
             if self.routing is not None:
-                self.routing.bus.abandon()
+                self.routing.abandon()
                 self.routing = None
             self.connections = {}
             self.lingering = set()
@@ -344,6 +352,10 @@ def _nothing() -> None:
 
 def _ignore(bus: Bus) -> None:
     pass
+
+
+def _nobody() -> None:
+    return None
 
 
 def _call_connected(server: EngineServer, connection: Connection) -> None:

@@ -1,1 +1,1 @@
-"""The worker processes of one machine that share an address: how they find each other, and what they pass on."""
+"""Other processes that serve the same clients: how the workers of one machine find each other, and the seam to what reaches further."""

@@ -14,9 +14,9 @@ from typing import Final, Protocol
 from ..drivers.base import Driver, Timer, Waiter
 from ..drivers.locks import native_lock
 from .link import HELLO, MESSAGE, REQUEST, Carried, Link, frame
-from .meeting import ID_LENGTH, Meeting, clear
+from .meeting import Meeting, clear
 
-__all__ = ["Bus", "Ear"]
+__all__ = ["READY_TIMEOUT", "Bus", "Ear"]
 
 READY_TIMEOUT: Final = 2.0
 """Seconds that the first requests of a worker wait for the others to know it."""
@@ -80,12 +80,11 @@ class Bus:
         """The ids of the others."""
         return list(self._to)
 
-    def owner(self, sid: str) -> str | None:
-        """Return the worker whose session this is, if it is there; None: nobody's."""
-        worker = sid[:ID_LENGTH]
-        if worker not in self._to and worker != self.id:
+    def has(self, worker: str) -> bool:
+        """Tell whether there is such another worker."""
+        if worker not in self._to:
             self._dial()            # it may be so new that we have not heard of it
-        return worker if worker in self._to else None
+        return worker in self._to
 
     def wait_until_ready(self) -> None:
         """Block until the others know this worker: what they broadcast from then on reaches its clients."""

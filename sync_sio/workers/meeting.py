@@ -18,10 +18,11 @@ from tempfile import gettempdir
 from time import time
 from typing import Final
 
-__all__ = ["ID_LENGTH", "CannotMeet", "Meeting", "directory_name"]
+__all__ = ["ID_LENGTH", "CannotMeet", "Meeting", "directory_name", "new_id"]
 
-ID_LENGTH: Final = 4
-"""Characters of a worker's id, with which the ids of its sessions begin."""
+ID_LENGTH: Final = 6
+"""Characters of a server's id, with which the ids of its sessions begin: 36 bits, as those of a thousand machines shall not meet by chance,
+and 84 of a session's id are left for what nobody can guess."""
 MARK_LENGTH: Final = 11
 """With its dot."""
 FORGOTTEN: Final = 60.0
@@ -55,9 +56,9 @@ class Meeting:
             raise CannotMeet(f"what there is cannot be looked at: {error}") from error
         if not self._marks:
             raise CannotMeet("this process does not know the socket on which its clients arrive")
-        self.id = _new_id()
+        self.id = new_id()
         while self.id in ids:
-            self.id = _new_id()
+            self.id = new_id()
         room = (MAX_PATH - len(os.fsencode(self.directory)) - 1 - ID_LENGTH) // MARK_LENGTH
         if room < 1:
             raise CannotMeet(f"{self.directory!r} is too long a path for sockets: set TMPDIR to a shorter one")
@@ -185,5 +186,6 @@ def _mark(identity: str) -> str:
     return blake2b(identity.encode(), digest_size=5).hexdigest()
 
 
-def _new_id() -> str:
-    return urlsafe_b64encode(os.urandom(3)).decode()
+def new_id() -> str:
+    """Return an id for a server that no other one has, on whichever machine."""
+    return urlsafe_b64encode(os.urandom(ID_LENGTH)).decode()[:ID_LENGTH]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.live.servers import free_port, wait_for
 from tests.redis_server import RedisServer
 
 from .test_pubsub import Adapter, Group, Listener, group  # noqa: F401  (a fixture)
+from .test_routes import Fars, fars  # noqa: F401  (a fixture)
+from .test_routes import exchange as pass_through
 
 pytestmark = pytest.mark.live
 
@@ -126,3 +129,17 @@ def exchange(group: Group, one: Listener, two: Listener) -> None:  # noqa: F811
     data: list[Any] = ["bytes", b"\x00\xff", {"a": [1, None]}]
     one.adapter.publish("/", Broadcast(data, Target()))
     two.until(lambda: any(isinstance(message, Broadcast) and message.data == data for _, _, message in two.heard))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_connections_go_through_a_cluster(nodes: list[RedisServer], fars: Fars, kind: type[Adapter]) -> None:  # noqa: F811
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    one = fars.add(kind(url), "One-_1")
+    others = [fars.add(kind(url), f"Other{number}") for number in range(3)]     # channels at different nodes
+    for other in others:
+        wait_for(lambda other=other: one.routes.has(other.own), 10)
+        pass_through(one, other, 500_000)
+    start = monotonic()
+    for number in range(10):
+        assert not one.routes.has(f"None-{number}")
+    assert monotonic() - start < 10         # Redis was asked, and no answer of a server waited for

@@ -40,6 +40,9 @@ def main() -> None:
             found = found.except_(who["except"])
         return found.local if who.get("local") else found
 
+    def ask(who: dict[str, Any], args: Any) -> Any:
+        return those(who).call(*with_bytes(args), timeout=who.get("timeout", 5))
+
     def told(fn: Any, shown: Any = list) -> Any:
         try:
             return {"answers": shown(fn())}
@@ -56,11 +59,7 @@ def main() -> None:
     team.event("data", lambda socket, data: socket.data.update(with_bytes(data)))
     team.event("emit", lambda socket, who, *args: those(who).emit(*with_bytes(args)))
     team.event("broadcast", lambda socket, *args: socket.broadcast.emit(*args))
-    team.event(
-        "call",
-        lambda socket, who, *args: told(lambda: those(who).call(*with_bytes(args), timeout=who.get("timeout", 5))),
-        concurrent=True,
-    )
+    team.event("call", lambda socket, who, *args: told(lambda: ask(who, args)), concurrent=True)
     team.event("fetch", lambda socket, who: told(those(who).fetch_sockets, clients), concurrent=True)
     team.event("sockets_join", lambda socket, who, rooms: those(who).sockets_join(rooms))
     team.event("sockets_leave", lambda socket, who, rooms: those(who).sockets_leave(rooms))

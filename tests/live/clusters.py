@@ -118,15 +118,17 @@ class Cluster:
             wait_for(lambda member=member: member.do("nodes") == count, 20, lambda member=member: member.name + member.log())
         self.wait_until_crossed()
 
-    def wait_until_crossed(self, timeout: float = 20.0) -> None:
+    def wait_until_crossed(self, among: list[Member] | None = None, timeout: float = 20.0) -> None:
         """Wait until a broadcast of each server comes to the clients of all: what is sent too early is lost, as with Redis it is."""
-        for member in self.members:
-            wait_for(lambda member=member: self._crosses(member), timeout, lambda: "".join(each.log() for each in self.members))
-        self.drain()
+        members = among or self.members
+        for member in members:
+            wait_for(lambda member=member: self._crosses(member, members), timeout, lambda: "".join(each.log() for each in self.members))
+        if among is None:
+            self.drain()
 
-    def _crosses(self, sender: Member) -> bool:
+    def _crosses(self, sender: Member, members: list[Member]) -> bool:
         sender.do("emit", {}, "probe", sender.name)
-        for member in self.members:
+        for member in members:
             try:
                 while True:
                     if member.client.receive(0.2)[:2] == ["probe", sender.name]:      # with recovery an offset follows

@@ -6,6 +6,7 @@ For the servers that have no command line of their own, and for the embedded one
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -19,8 +20,8 @@ def main(kind: str, port: int) -> None:
         from gevent import monkey
 
         monkey.patch_all()
-    from app import application, engine, io
-
+    app = importlib.import_module(os.environ.get("LIVE_APP", "app:application").partition(":")[0])
+    application, io = app.application, app.io
     certfile = os.environ.get("LIVE_CERTFILE")
     keyfile = os.environ.get("LIVE_KEYFILE")
     if kind.startswith("embedded-"):
@@ -67,7 +68,6 @@ def main(kind: str, port: int) -> None:
         serve(application, host=HOST, port=port, threads=4)
     else:
         raise SystemExit(f"unknown kind of server: {kind}")
-    del engine
 
 
 def fork_and_serve(listener: Any) -> None:

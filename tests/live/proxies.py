@@ -22,7 +22,7 @@ user root;
 worker_processes 1;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log warn;
-events {{ worker_connections 512; }}
+events {{ worker_connections 2048; }}
 http {{
     access_log off;
     proxy_read_timeout {timeout}s;

@@ -1,7 +1,7 @@
 """Redis goes away under load and comes back: `python -m tests.live.redis_faults [--adapter RedisAdapter] [--rounds 50] [--seconds 0.5]`.
 
-Prints for each fault how long after its end the first broadcast of each server had come to the clients of all others, and how many
-events each server has answered meanwhile.
+Prints for each fault how long after its end the first broadcast of each server of ours had come to the clients of all others of ours,
+and how many events each server has answered meanwhile. Servers of Node.js, which try again after a time of their own, are waited for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -57,8 +58,16 @@ class Load:
             raise AssertionError(f"{self.name} has not answered") from self.error
 
 
-def fault(redis: RedisServer, kind: str, seconds: float) -> None:
+class Fault(NamedTuple):
+    """One of `FAULTS`, for so many seconds."""
+
+    kind: str
+    seconds: float
+
+
+def have(fault: Fault, redis: RedisServer) -> None:
     """Have Redis gone for so long; returns when it is back."""
+    kind, seconds = fault
     if kind == "pause":
         redis.client().execute_command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
         time.sleep(seconds)
@@ -72,25 +81,28 @@ def fault(redis: RedisServer, kind: str, seconds: float) -> None:
         redis.start()
 
 
-def go_through(redis: RedisServer, cluster: Cluster, faults: list[tuple[str, float]]) -> list[float]:
-    """Return how many seconds after each fault's end all broadcasts crossed again."""
+def go_through(redis: RedisServer, cluster: Cluster, faults: list[Fault]) -> list[float]:
+    """Return how many seconds after each fault's end all broadcasts of servers of ours crossed again."""
+    ours = [member for member in cluster.members if member.kind != "node"]
     before = {member.name: psutil.Process(member.process.pid).num_threads() for member in cluster.members}
     took = []
-    for kind, seconds in faults:
+    for fault in faults:
         loads = [Load(member) for member in cluster.members]
         answered: dict[str, int] = {}
         try:
-            fault(redis, kind, seconds)
+            have(fault, redis)
             answered = {load.name: load.answered for load in loads}
             back = time.monotonic()
-            cluster.wait_until_crossed()
+            cluster.wait_until_crossed(ours)
             took.append(time.monotonic() - back)
+            cluster.wait_until_crossed()
         finally:
             for load in loads:
                 load.end()
         assert all(answered.values()), f"not served while Redis was gone: {answered}"
         slowest = max(load.slowest for load in loads)
-        print(f"{kind} for {seconds} s: crossed {took[-1]:.2f} s after its end; answered {answered}, slowest {slowest:.2f} s", flush=True)
+        told = f"{fault.kind} for {fault.seconds} s: crossed {took[-1]:.2f} s after its end; answered {answered}, slowest {slowest:.2f} s"
+        print(told, flush=True)
     for member in cluster.members:
         assert member.process.poll() is None, member.log()
         # pools have called some threads meanwhile: what leaks grows with the number of faults
@@ -106,7 +118,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--fault", choices=FAULTS, action="append")
     chosen = parser.parse_args()
-    faults = [(kind, chosen.seconds) for kind in chosen.fault or FAULTS for _ in range(chosen.rounds)]
+    faults = [Fault(kind, chosen.seconds) for kind in chosen.fault or FAULTS for _ in range(chosen.rounds)]
     with (
         tempfile.TemporaryDirectory() as name,
         RedisServer(tools.redis_server(), Path(name)) as redis,

@@ -13,22 +13,28 @@ from tests.redis_server import RedisServer
 
 from .clusters import Cluster
 from .conftest import IS_REFERENCE
-from .redis_faults import FAULTS, KINDS, go_through
+from .redis_faults import FAULTS, KINDS, Fault, go_through
 from .servers import wait_for
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(IS_REFERENCE, reason="servers of ours")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(IS_REFERENCE, reason="servers of ours")]
+
+SHORT = [Fault(kind, 0.5) for kind in FAULTS]
+LONG = [Fault("kill", 10.0), Fault("pause", 10.0)]
+WITHIN = 2.0
+"""Seconds after Redis has come back in which broadcasts cross again; one in ten may take longer, as other tests run meanwhile."""
 
 
 @pytest.mark.parametrize(
-    ("adapter", "kinds"),
-    [("RedisAdapter", FAULTS + FAULTS), ("ShardedRedisAdapter", ("kill", "pause")), ("RedisStreamsAdapter", ("kill", "hang"))],
+    ("adapter", "faults"),
+    [("RedisAdapter", (SHORT * 13)[:50] + LONG), ("ShardedRedisAdapter", SHORT), ("RedisStreamsAdapter", SHORT)],
+    ids=["RedisAdapter", "ShardedRedisAdapter", "RedisStreamsAdapter"],
 )
 def test_redis_goes_away_and_comes_back(
-    redis_server: Path, npm_servers: Path, tmp_path: Path, adapter: str, kinds: tuple[str, ...]
+    redis_server: Path, npm_servers: Path, tmp_path: Path, adapter: str, faults: list[Fault]
 ) -> None:
-    faults = [(kind, 0.5) for kind in kinds]
     with RedisServer(redis_server, tmp_path) as redis, Cluster(adapter, redis.url, tmp_path, *KINDS) as cluster:
-        assert len(go_through(redis, cluster, faults)) == len(faults)
+        took = go_through(redis, cluster, faults)
+        assert len(took) == len(faults) and sum(seconds <= WITHIN for seconds in took) >= len(faults) * 9 // 10, took
         for member in cluster.members:
             if member.kind != "node":
                 assert "Traceback" not in member.log()

@@ -54,26 +54,42 @@ class Crowd:
         return self.told(f"round {name}", name)
 
     def told(self, command: str, name: str, timeout: float = 60.0) -> list[list[Any]]:
+        self.say(command)
+        event, value = self.hear(timeout) or ("", f"{name} did not end; who is not at rest: {self.restless()}")
+        assert event == name, value
+        found: list[list[Any]] = value
+        return found
+
+    def restless(self) -> list[Any]:
+        """Return the state of those that are not connected, or have not heard all."""
+        self.say("state")
+        event, value = self.hear(10.0) or ("", [])
+        most = max((each[5] for each in value), default=0) if event == "state" else 0
+        return [each for each in value if event != "state" or not each[1] or each[5] < most]
+
+    def say(self, command: str) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(f"{command}\n".encode())
         self.process.stdin.flush()
+
+    def hear(self, timeout: float) -> tuple[str, list[list[Any]]] | None:
+        """Return what comes next; None: nothing does."""
+        assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
         while b"\n" not in self.buffer:
-            assert select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0], f"{name} did not end"
+            if not select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return None
             data = os.read(self.process.stdout.fileno(), 1 << 20)
             assert data, f"the clients ended: {self.process.wait()}"
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")
         event, value = json.loads(line)
-        assert event == name, value
-        found: list[list[Any]] = value
-        return found
+        return event, value
 
 
 @contextlib.contextmanager
-def crowd(node: Path, server: Server, count: int) -> Iterator[Crowd]:
-    command = [str(node), str(HERE / "node" / "workers.mjs"), server.url, str(count)]
+def crowd(node: Path, url: str, count: int) -> Iterator[Crowd]:
+    command = [str(node), str(HERE / "node" / "workers.mjs"), url, str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=tools.node_environ())
     try:
         yield Crowd(process)
@@ -85,7 +101,7 @@ def crowd(node: Path, server: Server, count: int) -> Iterator[Crowd]:
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.usefixtures("npm_packages")
 def test_two_hundred_clients_on_four_workers(own: Servers, node: Path, kind: str) -> None:
-    with several(own, kind, 4) as server, crowd(node, server, 200) as clients:
+    with several(own, kind, 4) as server, crowd(node, server.url, 200) as clients:
         first = clients.round("first")
         assert all(each[1:] == [0, [], "websocket"] for each in first)
         workers = Counter(worker for worker, *_ in first)
@@ -305,7 +321,7 @@ processes = 3
 threads = 4
 die-on-term = true
 """)
-    with own.fresh("uwsgi", environ={"LIVE_CONFIG": str(config)}) as server, crowd(node, server, 50) as clients:
+    with own.fresh("uwsgi", environ={"LIVE_CONFIG": str(config)}) as server, crowd(node, server.url, 50) as clients:
         first = clients.round("first")
         assert all(each[1:] == [0, [], "websocket"] for each in first)
         assert len({worker for worker, *_ in first}) > 1

@@ -1,24 +1,30 @@
 """What the tests of several workers ask of each: who it is, and all that reaches the clients of the others.
 
-Options come through `LIVE_OPTIONS`; with the hook `generate_id` sessions have ids of the application's own.
+Options come through `LIVE_OPTIONS`; with the hook `generate_id` sessions have ids of the application's own. `LIVE_ADAPTER` and `LIVE_REDIS`
+name what links it to servers elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
-from sync_sio import AckTimeout, Server
+from sync_sio import AckTimeout, Server, SlowConsumer
+from sync_sio.adapters import redis
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 
 options: dict[str, Any] = json.loads(os.environ.get("LIVE_OPTIONS", "{}"))
+if "LIVE_ADAPTER" in os.environ:
+    options["adapter"] = getattr(redis, os.environ["LIVE_ADAPTER"])(os.environ["LIVE_REDIS"])
 
 
 def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -30,6 +36,10 @@ def pages(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
         body = str(os.getpid()).encode()
     elif environ["PATH_INFO"] == "/status":
         body = json.dumps([os.getpid(), io.adapter_status().nodes]).encode()
+    elif environ["PATH_INFO"] == "/connected":
+        body = json.dumps(io.adapter_status().connected).encode()
+    elif environ["PATH_INFO"] == "/held":
+        body = json.dumps([threading.active_count(), len(os.listdir("/dev/fd"))]).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
@@ -57,6 +67,18 @@ def who(socket: Any) -> int:
 @io.event
 def shout(socket: Any, value: Any) -> None:
     io.emit("heard", value)
+
+
+@io.event
+def echo(socket: Any, value: Any) -> Any:
+    return value
+
+
+@io.event
+def flood(socket: Any, count: int, size: int) -> None:
+    with contextlib.suppress(SlowConsumer):
+        for number in range(count):
+            socket.emit("flood", number, b"x" * size)
 
 
 @io.event

@@ -141,8 +141,8 @@ def test_the_end_of_a_worker_comes_behind_what_it_said(workers: list[Worker]) ->
         heard = worker.wait_for(201)
         assert heard == [(two.bus.id, b"%d" % number) for number in range(200)] + [(two.bus.id, b"left")]
         assert two.bus.id not in worker.bus.workers
-    assert one.bus.owner(two.bus.id + "x" * 16) is None
-    assert one.bus.owner(three.bus.id + "x" * 16) == three.bus.id
+    assert not one.bus.has(two.bus.id)
+    assert one.bus.has(three.bus.id)
 
 
 def test_a_descriptor_is_handed_over(workers: list[Worker]) -> None:
@@ -195,7 +195,7 @@ def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker])
     dead = Meeting("test")
     dead.listen().close()
     assert os.path.exists(dead.path)
-    assert workers[0].bus.owner(dead.id + "x" * 16) is None
+    assert not workers[0].bus.has(dead.id)
     assert not os.path.exists(dead.path)
     stranger = Meeting("another")
     stranger.listen().close()

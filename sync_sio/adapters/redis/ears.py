@@ -30,6 +30,8 @@ _UN: Final = {PLAIN: "UNSUBSCRIBE", PATTERN: "PUNSUBSCRIBE", SHARDED: "SUNSUBSCR
 
 _log = logging.getLogger("sync_sio.redis")
 
+Heard = Callable[[str, bytes], None]
+
 
 def server_id() -> str:
     """Return a new name for this server: others show it to operators when it does not answer."""
@@ -51,7 +53,7 @@ class Ears:
         self,
         link: Link,
         own: str,
-        heard: Callable[[str, bytes], None],
+        heard: Heard,
         beat: Callable[[], None],
         confirmed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,6 +68,7 @@ class Ears:
         self._wanted: dict[str, str] = {}
         self._changes: deque[tuple[str, str]] = deque()
         self._there: set[str] = set()
+        self._attended: dict[str, tuple[Heard, Callable[[], None]]] = {}
         self._line: Line | None = None
 
     def start(self) -> None:
@@ -74,6 +77,11 @@ class Ears:
     def add(self, kind: str, *channels: str) -> None:
         """Listen there, too. Never waits; it works a moment later."""
         self._change(kind, channels, True)
+
+    def attend(self, kind: str, channel: str, heard: Heard, changed: Callable[[], None]) -> None:
+        """Listen to a channel for somebody who has to know: `changed` is called when it is heard from now on, and when no longer."""
+        self._attended[channel] = heard, changed
+        self.add(kind, channel)
 
     def remove(self, kind: str, *channels: str) -> None:
         self._change(kind, channels, False)
@@ -142,13 +150,17 @@ class Ears:
                         self._beat()
         finally:
             self._there = set()
+            for _, changed in list(self._attended.values()):
+                changed()
 
     def _take(self, said: list[Any], line: Line, missing: set[str]) -> None:
         kind, channel, data = said[0], said[-2].decode(), said[-1]
         if kind in (b"message", b"pmessage", b"smessage"):
             if channel == self._own:
                 return
-            hand_over(self._link, self._heard, said[1].decode(), data)
+            name = said[1].decode()
+            heard, _ = self._attended.get(name) or (self._heard, None)
+            hand_over(self._link, heard, name, data)
         elif kind in _CONFIRMED:
             with self._lock:
                 if channel == self._own or channel in self._wanted:
@@ -156,7 +168,8 @@ class Ears:
             missing.discard(channel)
             if not missing:
                 line.up()
-            self._confirmed()
+            _, changed = self._attended.get(channel) or (None, self._confirmed)
+            changed()
 
     def _subscribe(self, pubsub: Any, changes: list[tuple[str, str]]) -> None:
         start = 0
@@ -169,7 +182,7 @@ class Ears:
 _CONFIRMED: Final = frozenset(_KINDS.values())
 
 
-def hand_over(link: Link, heard: Callable[[str, bytes], None], name: str, data: bytes) -> None:
+def hand_over(link: Link, heard: Heard, name: str, data: bytes) -> None:
     """Have a message heard; whatever that raises is logged, since it is another server's."""
     try:
         heard(name, data)

@@ -11,6 +11,8 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from ...drivers.base import Driver, Waiter
@@ -344,6 +346,13 @@ class Link:
         elif bell is not None:
             bell.set()
 
+    def count(self, channel: str, tell: Callable[[int | None], object]) -> None:
+        """Have Redis count who listens to a channel that is not sharded, at all nodes of a cluster. None: it cannot be told now."""
+        if self.address.is_cluster:
+            self.ask(partial(_subscribers, self.address.troubles, channel), lambda count, error: tell(count))
+        else:
+            self.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: tell(reply[1] if isinstance(reply, list) else None))
+
     def _answer(self, line: Line) -> None:
         client = line.client
         client.ping()
@@ -370,6 +379,15 @@ class Link:
     def _fail(self, error: BaseException) -> None:
         while self._questions:
             self._questions.popleft()[1](None, error)
+
+
+def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client: Any) -> int:
+    """Return how many listen to a channel, at all nodes of a cluster. One by one: redis-py's own sum leaves some out."""
+    count = 0
+    for node in client.get_nodes():
+        with suppress(*troubles):        # a replica that is down has no subscribers
+            count += sum(number for _, number in node.redis_connection.pubsub_numsub(channel))
+    return count
 
 
 def _attempt(client: Any, command: tuple[Value, ...], address: Address) -> Any:

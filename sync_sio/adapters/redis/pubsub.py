@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from . import wire
 from .ears import PATTERN, PLAIN, Ears, escaped, server_id
 from .link import Link
 from .questions import Questions
+from .routes import Routes
 
 SOCKETS: Final = 0
 ALL_ROOMS: Final = 1
@@ -79,6 +79,7 @@ class RedisAdapter:
         self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
         self._listener: AdapterListener
         self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat, self._look)
+        self.carrier = Routes(self._link, self._ears, self._key, PLAIN)
         self._questions = Questions(self._ears.hears)
 
     def __repr__(self) -> str:
@@ -93,6 +94,7 @@ class RedisAdapter:
         self._ears.start()
 
     def close(self) -> None:
+        self.carrier.close()
         for namespace in list(self._namespaces):
             self._request(namespace, {"type": BYE, "uid": self.id})
         self._link.close()
@@ -197,10 +199,7 @@ class RedisAdapter:
         if not isinstance(reply, int):
             return                          # it was not asked: nobody will answer in time
         if self._link.address.is_cluster:   # where only those at the same node were counted
-            self._link.ask(
-                partial(_subscribers, self._link.address.troubles, channel),
-                lambda count, error: None if error is not None else self._count(namespace, channel, request, count),
-            )
+            self._link.count(channel, lambda count: None if count is None else self._count(namespace, channel, request, count))
         else:
             self._count(namespace, channel, request, reply)
 
@@ -307,11 +306,7 @@ class RedisAdapter:
         for namespace in list(self._namespaces):
             if namespace not in self._greeted and self._ears.hears(self._channel(namespace, "-request")):
                 self._say_hello(namespace)
-        channel = self._channel("/", "-request")
-        if self._link.address.is_cluster:
-            self._link.ask(partial(_subscribers, self._link.address.troubles, channel), lambda count, error: self._counted(count))
-        else:
-            self._link.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: self._counted(reply[1] if type(reply) is list else 1))
+        self._link.count(self._channel("/", "-request"), self._counted)
 
     def _say_hello(self, namespace: str) -> None:
         self._names[namespace] = set()
@@ -356,12 +351,3 @@ def _record(said: dict[str, Any]) -> ClientRecord:
         wire.strings(said.get("rooms")),
         wire.revive(data) if isinstance(data, dict) else {},
     )
-
-
-def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client: Any) -> int:
-    """Return how many listen to a channel, at all nodes of a cluster. One by one: redis-py's own sum leaves some out."""
-    count = 0
-    for node in client.get_nodes():
-        with suppress(*troubles):        # a replica that is down has no subscribers
-            count += sum(number for _, number in node.redis_connection.pubsub_numsub(channel))
-    return count

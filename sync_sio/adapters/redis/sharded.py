@@ -11,6 +11,7 @@ from . import wire
 from .ears import SHARDED, server_id
 from .link import Link
 from .questions import Questions
+from .routes import Routes
 from .shards import ears_for
 from .streams_wire import BYE, HELLO, HELLO_TOO, body_of, from_envelope
 
@@ -60,6 +61,7 @@ class ShardedRedisAdapter:
         self._nodes = 1
         self._listener: AdapterListener
         self._ears = ears_for(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat, self._look)
+        self.carrier = Routes(self._link, self._ears, self._prefix, SHARDED)
         self._questions = Questions(self._ears.hears)
 
     def __repr__(self) -> str:
@@ -74,6 +76,7 @@ class ShardedRedisAdapter:
         self._ears.start()
 
     def close(self) -> None:
+        self.carrier.close()
         for namespace in list(self._namespaces):
             self._say(namespace, {"type": BYE})
         self._link.close()

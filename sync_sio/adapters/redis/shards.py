@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from ...drivers.locks import native_rlock
-from .ears import DEAF_SECONDS, PING_SECONDS, Ears, hand_over
+from .ears import DEAF_SECONDS, PING_SECONDS, Ears, Heard, hand_over
 from .link import Line, Link
 
 LOOK_SECONDS: Final = 0.1
@@ -24,7 +24,7 @@ class ShardedEars:
         self,
         link: Link,
         own: str,
-        heard: Callable[[str, bytes], None],
+        heard: Heard,
         beat: Callable[[], None],
         confirmed: Callable[[], None],
     ) -> None:
@@ -36,6 +36,7 @@ class ShardedEars:
         self._wanted: frozenset[str] = frozenset()
         self._there: set[str] = set()
         self._lines: dict[str, Line] = {}
+        self._attended: dict[str, tuple[Heard, Callable[[], None]]] = {}
 
     @property
     def lag(self) -> float:
@@ -52,6 +53,10 @@ class ShardedEars:
     def add(self, kind: str, *channels: str) -> None:
         with self._lock:
             self._wanted = self._wanted.union(channels)
+
+    def attend(self, kind: str, channel: str, heard: Heard, changed: Callable[[], None]) -> None:
+        self._attended[channel] = heard, changed
+        self.add(kind, channel)
 
     def remove(self, kind: str, *channels: str) -> None:
         with self._lock:
@@ -114,18 +119,22 @@ class ShardedEars:
         finally:
             with self._lock:
                 self._there -= mine
+            for channel in mine & self._attended.keys():
+                self._attended[channel][1]()
 
     def _take(self, said: Any, mine: set[str]) -> None:
         if not isinstance(said, list) or len(said) < 3:
             return                          # the answer to PING
         kind, channel = said[0], said[1].decode()
         if kind == b"smessage":
-            hand_over(self._link, self._heard, channel, said[2])
+            heard, _ = self._attended.get(channel) or (self._heard, None)
+            hand_over(self._link, heard, channel, said[2])
         elif kind == b"ssubscribe":
             with self._lock:
                 if channel in self._wanted:
                     self._there.add(channel)
-            self._confirmed()
+            _, changed = self._attended.get(channel) or (None, self._confirmed)
+            changed()
         elif kind == b"sunsubscribe" and channel in mine:
             raise ConnectionError(f"{channel} has moved to another node")
 
@@ -133,7 +142,7 @@ class ShardedEars:
 def ears_for(
     link: Link,
     own: str,
-    heard: Callable[[str, bytes], None],
+    heard: Heard,
     beat: Callable[[], None],
     confirmed: Callable[[], None],
 ) -> Ears | ShardedEars:

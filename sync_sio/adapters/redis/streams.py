@@ -30,6 +30,8 @@ from . import streams_wire as wire
 from .ears import PLAIN, Ears, server_id
 from .link import Line, Link, Value
 from .own import PATIENCE_SECONDS, Desk, Handed
+from .questions import Questions
+from .routes import Routes
 from .sessions import Search
 from .streams_wire import Body
 
@@ -116,7 +118,9 @@ class RedisStreamsAdapter:
         """What this server is called among the others."""
         self._desk: Desk
         self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat)
+        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat, self._look)
+        self._questions = Questions(self._ears.hears)
+        self.carrier = Routes(self._link, self._ears, self._prefix, PLAIN)
         self._namespaces: set[str] = set()
         self._greeted: set[str] = set()
         self._names: dict[str, set[str]] = {}       # by namespace: servers that have said hello
@@ -144,6 +148,7 @@ class RedisStreamsAdapter:
         self._timer = driver.later(TICK_SECONDS, self._tick)
 
     def close(self) -> None:
+        self.carrier.close()
         for namespace in list(self._namespaces):
             self._say_type(namespace, wire.BYE)
         timer, self._timer = self._timer, None
@@ -245,17 +250,22 @@ class RedisStreamsAdapter:
     def _say_after(self, namespace: str, body: Body, request: str | None) -> None:
         channel = self._channel(namespace)
         data = wire.envelope(self.id, namespace, body, self._added.get(self._stream_of(namespace), ""))
-        self._link.say("PUBLISH", channel, data, tell=None if request is None else partial(self._asked, namespace, channel, request))
+        if request is None:
+            self._link.say("PUBLISH", channel, data)
+        else:
+            tell = partial(self._asked, namespace, channel, request)
+            # its own one was subscribed after the one for answers
+            self._questions.ask((channel,), partial(self._link.say, "PUBLISH", channel, data, tell=tell))
+
+    def _look(self) -> None:
+        self._questions.look()
 
     def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
         """Redis has given a request to so many."""
         if not isinstance(reply, int):
             return                              # it was not asked: nobody will answer in time
         if self._link.address.is_cluster:       # where only those at the same node were counted
-            self._link.ask(
-                lambda client: sum(number for _, number in client.pubsub_numsub(channel)),
-                lambda count, error: None if error is not None else self._count(namespace, channel, request, count),
-            )
+            self._link.count(channel, lambda count: None if count is None else self._count(namespace, channel, request, count))
         else:
             self._count(namespace, channel, request, reply)
 
@@ -350,13 +360,7 @@ class RedisStreamsAdapter:
         for namespace in list(self._namespaces):
             if namespace not in self._greeted and self._ears.hears(self._channel(namespace)):
                 self._say_hello(namespace)
-        channel = self._channel("/")
-        if self._link.address.is_cluster:
-            self._link.ask(
-                lambda client: sum(number for _, number in client.pubsub_numsub(channel)), lambda count, error: self._counted(count)
-            )
-        else:
-            self._link.say("PUBSUB", "NUMSUB", channel, tell=lambda reply: self._counted(reply[1] if type(reply) is list else 1))
+        self._link.count(self._channel("/"), self._counted)
 
     def _counted(self, count: int | None) -> None:
         self._nodes = max(1, count or 1)
