@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 from typing import Final
 
-from ..drivers.base import Driver, Stream
+from ..drivers.base import Driver, Stream, Timer
 from ..drivers.keeping import PlainSocket
 from ..drivers.streams import PlainStream
 from ..types import HeaderList
@@ -15,6 +15,8 @@ __all__ = ["Pump", "Relay", "pair"]
 RECEIVE: Final = 64 * 1024
 MANY: Final = 256 * 1024
 """Bytes that may wait on one side before the other one is not read any more."""
+PATIENCE: Final = 30.0
+"""Seconds that somebody who takes nothing of the last bytes is waited for."""
 _HOP_BY_HOP: Final = frozenset({"connection", "date"})
 
 
@@ -91,10 +93,23 @@ class _Side:
         self._driver = driver
         self._stream = stream
         self._waiting = bytearray()
-        self._is_ending = False
+        self._is_away = False
+        """Nobody listens to what it says: the other one is full."""
+        self._is_released = False
+        """It is not watched either, as it has broken; what it has to give is read to the end all the same."""
+        self._patience: Timer | None = None
+        """Runs while nothing but the last bytes is waited for."""
         self._is_over = False
 
     def on_readable(self) -> None:
+        if self._is_away and self.other.is_full:
+            # nobody asked: it has broken, which would be reported again and again
+            if self._waiting:
+                self._drain()
+            elif not self._is_released:
+                self._is_released = True
+                self._driver.release(self)
+            return
         while not self._is_over and not self.other.is_full:
             data = self._stream.recv(RECEIVE)
             if data is None:
@@ -104,15 +119,21 @@ class _Side:
                 self.other.finish()
                 return
             self.other.write(data)
-        self.look()
+        self._look()
 
     @property
     def is_full(self) -> bool:
         return len(self._waiting) > MANY
 
-    def look(self) -> None:
-        if not self._is_over:
-            self._driver.set_interest(self, not self.other.is_full, bool(self._waiting))
+    def _look(self) -> None:
+        if self._is_over:
+            return
+        self._is_away = self.other.is_full
+        if self._is_released and (self._waiting or not self._is_away):
+            self._is_released = False
+            self._driver.watch(self)
+        if not self._is_released:
+            self._driver.set_interest(self, not self._is_away, bool(self._waiting))
 
     def write(self, data: bytes) -> None:
         if not self._is_over:
@@ -121,8 +142,8 @@ class _Side:
 
     def finish(self) -> None:
         """Nothing more comes: end when all is sent."""
-        self._is_ending = True
         if not self._is_over:
+            self._patience = self._driver.later(PATIENCE, self._end)
             self._drain()
 
     def on_writable(self) -> None:
@@ -133,7 +154,7 @@ class _Side:
                 self.other.on_readable()
 
     def _drain(self) -> None:
-        waiting = self._waiting
+        waiting, size = self._waiting, len(self._waiting)
         try:
             while waiting:
                 sent = self._stream.send(bytes(waiting[:RECEIVE]))
@@ -144,15 +165,22 @@ class _Side:
             self._end()
             self.other.finish()
             return
-        if self._is_ending and not waiting:
+        if self._patience is None:
+            self._look()
+        elif not waiting:
             self._stream.shutdown()
             self._end()
         else:
-            self.look()
+            if len(waiting) < size:
+                self._patience.cancel()
+                self._patience = self._driver.later(PATIENCE, self._end)
+            self._look()
 
     def _end(self) -> None:
         if not self._is_over:
             self._is_over = True
+            if self._patience is not None:
+                self._patience.cancel()
             self._driver.discard(self)
 
     def on_discarded(self) -> None:
