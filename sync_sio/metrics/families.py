@@ -49,6 +49,7 @@ GAUGES: Final[dict[str, _Sampled]] = {
     "adapter_connected": _Sampled("Whether the link to other servers is up.", "livemin"),
     "adapter_lag_seconds": _Sampled("How long what came last from another server was under way.", "livemax"),
     "adapter_nodes": _Sampled("Servers of the cluster, this one included.", "livemax"),
+    "adapter_reconnects": _Sampled("How often the link to other servers was lost and came back.", "livesum"),
 }
 
 
@@ -98,6 +99,7 @@ class Families:
         gauges["adapter_connected"].set(now.is_linked)
         gauges["adapter_lag_seconds"].set(now.lag)
         gauges["adapter_nodes"].set(now.nodes)
+        gauges["adapter_reconnects"].set(now.reconnects)
 
     def add(self, counting: Counting) -> None:
         """Add what was counted since the last time."""

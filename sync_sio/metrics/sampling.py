@@ -23,6 +23,7 @@ class Now(NamedTuple):
     is_linked: bool
     lag: float
     nodes: int
+    reconnects: int
 
 
 def sample(io: Server, label_of: Callable[[str], str]) -> Now:
@@ -41,4 +42,5 @@ def sample(io: Server, label_of: Callable[[str], str]) -> Now:
         sockets[label_of(name)] += count["sockets"]
     load = engine.driver.load() if engine.is_started else (0, 0)
     adapter = io.adapter_status()
-    return Now(connections, sockets, buffered, largest, queued, *load, adapter.connected, adapter.lag, adapter.nodes)
+    reconnects = getattr(io._hub.adapter, "reconnects", 0)      # not every adapter has a connection
+    return Now(connections, sockets, buffered, largest, queued, *load, adapter.connected, adapter.lag, adapter.nodes, reconnects)

@@ -248,6 +248,7 @@ class Link:
     """An adapter to nowhere: it says how it is."""
 
     says = AdapterStatus(connected=False, lag=1.5, nodes=3, last_error="connection refused")
+    reconnects = 0
 
     def status(self) -> AdapterStatus:
         return self.says
@@ -266,11 +267,12 @@ def test_the_link_to_other_servers_is_as_the_adapter_says() -> None:
     PrometheusMetrics(Server(adapter=link), registry)
 
     def told() -> list[float | None]:
-        return [registry.get_sample_value(f"sync_sio_adapter_{name}") for name in ("connected", "lag_seconds", "nodes")]
+        return [registry.get_sample_value(f"sync_sio_adapter_{name}") for name in ("connected", "lag_seconds", "nodes", "reconnects")]
 
-    assert told() == [0, 1.5, 3]
+    assert told() == [0, 1.5, 3, 0]
     link.says = AdapterStatus(connected=True, lag=0.002, nodes=4, last_error="connection refused")
-    assert told() == [1, 0.002, 4]
+    link.reconnects = 2
+    assert told() == [1, 0.002, 4, 2]
 
 
 def test_a_scrape_needs_no_client_and_no_request() -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
-from ...drivers.base import Driver
 from ..base import (
-    AdapterListener,
-    AdapterStatus,
     Answer,
     Broadcast,
     ClientAnswer,
@@ -26,11 +21,9 @@ from ..base import (
     ServerEvent,
     Target,
 )
-from . import wire
-from .ears import PATTERN, PLAIN, Ears, escaped, server_id
-from .link import Link
-from .questions import Questions
-from .routes import Routes
+from . import streams_wire, wire
+from .ears import PATTERN, PLAIN, escaped
+from .on_redis import OnRedis, Subscription
 
 SOCKETS: Final = 0
 ALL_ROOMS: Final = 1
@@ -49,10 +42,8 @@ CLIENT_GONE: Final = 52
 
 _EVERYBODY: Final = Target()
 
-Hear = Callable[[str, bytes], None]
 
-
-class RedisAdapter:
+class RedisAdapter(OnRedis):
     """Links this server to all that use the same Redis and key. Give it to `Server(adapter=…)`.
 
     Args:
@@ -62,67 +53,12 @@ class RedisAdapter:
     """
 
     def __init__(self, url: str = "redis://localhost:6379", *, key: str = "socket.io", requests_timeout: float = 5.0) -> None:
-        self.requests_timeout = requests_timeout
-        self._link = Link(url)
-        self._key = key
-        self._renew()
+        super().__init__(url, key, requests_timeout)
 
     def _renew(self) -> None:
-        self.id = server_id()
-        """What this server is called among the others."""
+        super()._renew()
         self._own_prefix = wire.pack(["", self.id], None)[2:]       # how a message of this server goes on after its first byte
-        self._names: dict[str, set[str]] = {}                       # by namespace: servers that have said hello
-        self._greeted: set[str] = set()
-        self._namespaces: set[str] = set()
-        self._meanings: dict[str, tuple[Hear, str]] = {}            # by channel or pattern: who hears it, and the namespace
-        self._nodes = 1
         self._old_forms: dict[str, int] = {}                        # requests whose answer is a part of `Fetched`
-        self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._key}-own#{self.id}#", self._heard, self._beat, self._look)
-        self.carrier = Routes(self._link, self._ears, self._key, PLAIN)
-        self._questions = Questions(self._ears.hears)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
-
-    # -- life --------------------------------------------------------------------------------------------------------------
-
-    def start(self, listener: AdapterListener, driver: Driver) -> None:
-        self._renew()
-        self._listener = listener
-        self._link.start(driver)
-        self._ears.start()
-
-    def close(self) -> None:
-        self.carrier.close()
-        for namespace in list(self._namespaces):
-            self._request(namespace, {"type": BYE, "uid": self.id})
-        self._link.close()
-
-    def abandon(self) -> None:
-        self._link.abandon()
-        self._renew()
-
-    def enter(self, namespace: str) -> None:
-        self._namespaces.add(namespace)
-        for kind, name, what in self._subscriptions(namespace):
-            self._meanings[name] = (what, namespace)
-            self._ears.add(kind, name)
-
-    def leave(self, namespace: str) -> None:
-        self._namespaces.discard(namespace)
-        self._greeted.discard(namespace)
-        self._names.pop(namespace, None)
-        for kind, name, _ in self._subscriptions(namespace):
-            self._ears.remove(kind, name)
-            self._meanings.pop(name, None)
-
-    def others(self, namespace: str) -> None:
-        """Return None: Redis counts them when they are asked."""
-
-    def status(self) -> AdapterStatus:
-        link = self._link
-        return AdapterStatus(link.is_connected, self._ears.lag, self._nodes, link.last_error)
 
     # -- to the others -----------------------------------------------------------------------------------------------------
 
@@ -142,16 +78,17 @@ class RedisAdapter:
                 self._link.say("PUBLISH", channel, wire.pack([self.id, packet, options], default))
                 return
             body = {"uid": self.id, "requestId": message.request, "type": BROADCAST, "packet": packet, "opts": options}
-            self._ask(namespace, message.request, wire.pack(body, default))
+            self._ask(namespace, message.request, "PUBLISH", self._common(namespace), wire.pack(body, default))
         elif isinstance(message, Fetch):
             body = {"uid": self.id, "requestId": message.request, "type": FETCH, "opts": wire.options(message.target)}
-            self._ask(namespace, message.request, wire.write(body, default))
+            self._ask(namespace, message.request, "PUBLISH", self._common(namespace), wire.write(body, default))
         elif isinstance(message, ServerEvent):
             body = {"uid": self.id, "type": SERVER_EVENT, "data": message.data}
             if message.request is None:
-                self._link.say("PUBLISH", self._channel(namespace, "-request"), wire.write(body, default))
+                self._link.say("PUBLISH", self._common(namespace), wire.write(body, default))
             else:
-                self._ask(namespace, message.request, wire.write({**body, "requestId": message.request}, default))
+                data = wire.write({**body, "requestId": message.request}, default)
+                self._ask(namespace, message.request, "PUBLISH", self._common(namespace), data)
         elif isinstance(message, DisconnectClients):
             body = {"uid": self.id, "type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
             self._request(namespace, body)
@@ -183,40 +120,15 @@ class RedisAdapter:
         self._link.say("PUBLISH", channel, encode(body, self._listener.json_default))
 
     def _request(self, namespace: str, body: dict[str, Any]) -> None:
-        self._link.say("PUBLISH", self._channel(namespace, "-request"), wire.write(body, None))
+        self._link.say("PUBLISH", self._common(namespace), wire.write(body, None))
 
-    def _ask(self, namespace: str, request: str, data: bytes) -> None:
-        channel = self._channel(namespace, "-request")
-        tell = partial(self._asked, namespace, channel, request)
-        # its own one was subscribed after those for answers
-        self._questions.ask((channel,), partial(self._link.say, "PUBLISH", channel, data, tell=tell))
-
-    def _look(self) -> None:
-        self._questions.look()
-
-    def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
-        """Redis has given a request to so many."""
-        if not isinstance(reply, int):
-            return                          # it was not asked: nobody will answer in time
-        if self._link.address.is_cluster:   # where only those at the same node were counted
-            self._link.count(channel, lambda count: None if count is None else self._count(namespace, channel, request, count))
-        else:
-            self._count(namespace, channel, request, reply)
-
-    def _count(self, namespace: str, channel: str, request: str, count: int) -> None:
-        others = max(0, count - self._ears.hears(channel))
-        names = self._names.get(namespace, set())
-        if len(names) > others:             # one of them has died: who is still there says so
-            self._say_hello(namespace)
-        self._listener.reached(request, others, tuple(names))
+    def _greet(self, namespace: str, kind: int) -> None:
+        body: dict[str, Any] = {"type": BYE if kind == streams_wire.BYE else HELLO, "uid": self.id}
+        if kind == streams_wire.HELLO:
+            body["ask"] = True
+        self._request(namespace, body)
 
     # -- from the others ---------------------------------------------------------------------------------------------------
-
-    def _heard(self, name: str, data: bytes) -> None:
-        meaning = self._meanings.get(name)
-        if meaning is not None:             # else the namespace was left a moment ago
-            hear, namespace = meaning
-            hear(namespace, data)
 
     def _broadcast(self, namespace: str, data: bytes) -> None:
         if data.startswith(self._own_prefix, 1):
@@ -238,12 +150,9 @@ class RedisAdapter:
         request = said.get("requestId")
         request = request if type(request) is str else None
         if kind == HELLO:
-            self._names.setdefault(namespace, set()).add(server)
-            if said.get("ask"):
-                self._request(namespace, {"type": HELLO, "uid": self.id})
+            self._met(namespace, server, streams_wire.HELLO if said.get("ask") else streams_wire.HELLO_TOO)
         elif kind == BYE:
-            self._names.get(namespace, set()).discard(server)
-            self._listener.server_left(server)
+            self._met(namespace, server, streams_wire.BYE)
         else:
             message = self._message(kind, said, request)
             if message is not None:
@@ -300,33 +209,21 @@ class RedisAdapter:
             return
         self._listener.received(namespace, str(server), answer)
 
-    # -- who is there ------------------------------------------------------------------------------------------------------
-
-    def _beat(self) -> None:
-        for namespace in list(self._namespaces):
-            if namespace not in self._greeted and self._ears.hears(self._channel(namespace, "-request")):
-                self._say_hello(namespace)
-        self._link.count(self._channel("/", "-request"), self._counted)
-
-    def _say_hello(self, namespace: str) -> None:
-        self._names[namespace] = set()
-        self._greeted.add(namespace)
-        self._request(namespace, {"type": HELLO, "uid": self.id, "ask": True})
-
-    def _counted(self, count: int | None) -> None:
-        self._nodes = max(1, count or 1)
+    # -- channels ------------------------------------------------------------------------------------------------------------
 
     def _channel(self, namespace: str, kind: str = "") -> str:
-        return f"{self._key}{kind}#{namespace}#"
+        return f"{self._prefix}{kind}#{namespace}#"
 
-    def _subscriptions(self, namespace: str) -> list[tuple[str, str, Hear]]:
-        """Return what a namespace listens for: how, where, and who hears it."""
+    def _common(self, namespace: str) -> str:
+        return self._channel(namespace, "-request")
+
+    def _subscriptions(self, namespace: str) -> list[Subscription]:
         response = self._channel(namespace, "-response")
         return [
             (PATTERN, escaped(self._channel(namespace)) + "*", self._broadcast),
             (PLAIN, response, self._response),
             (PLAIN, f"{response}{self.id}#", self._response),
-            (PLAIN, self._channel(namespace, "-request"), self._requested),     # the last: who hears it is counted on
+            (PLAIN, self._common(namespace), self._requested),
         ]
 
 

@@ -15,23 +15,12 @@ from typing import Any, Final
 
 from ...drivers.base import Driver, Timer
 from ...drivers.locks import native_rlock
-from ..base import (
-    AdapterListener,
-    AdapterStatus,
-    Answer,
-    Broadcast,
-    Fetch,
-    Message,
-    Restored,
-    ServerEvent,
-    SessionRecord,
-)
+from ..base import Answer, Broadcast, ClientGone, Fetch, Message, Restored, ServerEvent, SessionRecord
 from . import streams_wire as wire
-from .ears import PLAIN, Ears, server_id
-from .link import Line, Link, Value
+from .ears import PLAIN
+from .link import Line, Value
+from .on_redis import OnRedis, Subscription
 from .own import PATIENCE_SECONDS, Desk, Handed
-from .questions import Questions
-from .routes import Routes
 from .sessions import Search
 from .streams_wire import Body
 
@@ -75,7 +64,7 @@ return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, 4))
 _log = logging.getLogger("sync_sio.redis")
 
 
-class RedisStreamsAdapter:
+class RedisStreamsAdapter(OnRedis):
     """Links this server to all that use the same Redis and stream. Give it to `Server(adapter=…)`.
 
     With `connection_state_recovery` clients may come back to any server: see docs/redis-streams.md.
@@ -104,27 +93,15 @@ class RedisStreamsAdapter:
         for name, value in (("stream_count", stream_count), ("max_len", max_len)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}={value!r}: a whole number above 0 is wanted")
-        self.requests_timeout = requests_timeout
-        self._link = Link(url)
         self._stream = stream
         self._stream_count = stream_count
         self._max_len = max_len
-        self._prefix = channel_prefix
         self._session_prefix = session_prefix
-        self._renew()
+        super().__init__(url, channel_prefix, requests_timeout)
 
     def _renew(self) -> None:
-        self.id = server_id()
-        """What this server is called among the others."""
+        super()._renew()
         self._desk: Desk
-        self._listener: AdapterListener
-        self._ears = Ears(self._link, f"{self._prefix}-own#{self.id}#", self._heard, self._beat, self._look)
-        self._questions = Questions(self._ears.hears)
-        self.carrier = Routes(self._link, self._ears, self._prefix, PLAIN)
-        self._namespaces: set[str] = set()
-        self._greeted: set[str] = set()
-        self._names: dict[str, set[str]] = {}       # by namespace: servers that have said hello
-        self._nodes = 1
         self._timer: Timer | None = None
         self._lock = native_rlock()                 # guards what follows: numbers are in the order of what is said to Redis
         self._number = 0
@@ -132,51 +109,21 @@ class RedisStreamsAdapter:
         self._added: dict[str, str] = {}            # by stream: our newest entry that is surely in it
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} at {self._link.address!r}>"
-
-    # -- life --------------------------------------------------------------------------------------------------------------
-
-    def start(self, listener: AdapterListener, driver: Driver) -> None:
-        self._renew()
-        self._listener = listener
-        self._desk = Desk(listener, driver, self.id)
-        self._link.start(driver)
+    def _begin(self, driver: Driver) -> None:
+        self._desk = Desk(self._listener, driver, self.id)
         for stream in self._streams():
             self._link.open(f"reading {stream}", partial(self._read, stream))
-        self._ears.start()
         self._timer = driver.later(TICK_SECONDS, self._tick)
 
     def close(self) -> None:
-        self.carrier.close()
-        for namespace in list(self._namespaces):
-            self._say_type(namespace, wire.BYE)
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        self._link.close()
+        super().close()
 
-    def abandon(self) -> None:
-        self._link.abandon()
-        self._renew()
-
-    def enter(self, namespace: str) -> None:
-        self._namespaces.add(namespace)
-        self._ears.add(PLAIN, self._channel(namespace, self.id), self._channel(namespace))
-
-    def leave(self, namespace: str) -> None:
-        self._namespaces.discard(namespace)
-        self._greeted.discard(namespace)
-        self._names.pop(namespace, None)
-        self._ears.remove(PLAIN, self._channel(namespace), self._channel(namespace, self.id))
-
-    def others(self, namespace: str) -> None:
-        """Return None: Redis counts them when they are asked."""
-
-    def status(self) -> AdapterStatus:
-        link = self._link
-        lag = 0.0 if link.is_over else max(self._ears.lag, self._desk.lag)
-        return AdapterStatus(link.is_connected, lag, self._nodes, link.last_error)
+    @property
+    def _lag(self) -> float:
+        return 0.0 if self._link.is_over else max(self._ears.lag, self._desk.lag)
 
     # -- to the others -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +137,7 @@ class RedisStreamsAdapter:
         elif isinstance(message, Broadcast | Fetch) and message.target.rooms is not None and not message.target.rooms:
             self._listener.reached(str(request), 0, ())         # nobody is meant
         else:
-            self._ask(namespace, body, request)
+            self._ask_after(namespace, body, request)
 
     def publish_kept(self, namespace: str, broadcast: Broadcast) -> None:
         body = wire.body_of(broadcast, self._listener.json_default)
@@ -200,7 +147,7 @@ class RedisStreamsAdapter:
                 self._desk.deliver_late(0.0)
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
-        if type(answer).__name__ == "ClientGone" and server not in self._names.get(namespace, ()):
+        if isinstance(answer, ClientGone) and server not in self._names.get(namespace, ()):
             return                                              # those of Node.js have no form for it
         body = wire.body_of(answer, self._listener.json_default)
         if body is not None:
@@ -237,7 +184,7 @@ class RedisStreamsAdapter:
         for say in held:
             say()
 
-    def _ask(self, namespace: str, body: Body, request: str | None) -> None:
+    def _ask_after(self, namespace: str, body: Body, request: str | None) -> None:
         """Publish what is answered or needs no keeping, once all that was said before is in the stream."""
         say = partial(self._say_after, namespace, body, request)
         with self._lock:
@@ -248,33 +195,14 @@ class RedisStreamsAdapter:
         say()
 
     def _say_after(self, namespace: str, body: Body, request: str | None) -> None:
-        channel = self._channel(namespace)
         data = wire.envelope(self.id, namespace, body, self._added.get(self._stream_of(namespace), ""))
         if request is None:
-            self._link.say("PUBLISH", channel, data)
+            self._link.say("PUBLISH", self._common(namespace), data)
         else:
-            tell = partial(self._asked, namespace, channel, request)
-            # its own one was subscribed after the one for answers
-            self._questions.ask((channel,), partial(self._link.say, "PUBLISH", channel, data, tell=tell))
+            self._ask(namespace, request, "PUBLISH", self._common(namespace), data)
 
-    def _look(self) -> None:
-        self._questions.look()
-
-    def _asked(self, namespace: str, channel: str, request: str, reply: Any) -> None:
-        """Redis has given a request to so many."""
-        if not isinstance(reply, int):
-            return                              # it was not asked: nobody will answer in time
-        if self._link.address.is_cluster:       # where only those at the same node were counted
-            self._link.count(channel, lambda count: None if count is None else self._count(namespace, channel, request, count))
-        else:
-            self._count(namespace, channel, request, reply)
-
-    def _count(self, namespace: str, channel: str, request: str, count: int) -> None:
-        others = max(0, count - self._ears.hears(channel))
-        names = self._names.get(namespace, set())
-        if len(names) > others:                 # one of them has died: who is still there says so
-            self._say_hello(namespace)
-        self._listener.reached(request, others, tuple(names))
+    def _greet(self, namespace: str, kind: int) -> None:
+        self._link.say("PUBLISH", self._common(namespace), wire.envelope(self.id, namespace, (kind, {})))
 
     # -- from the stream ---------------------------------------------------------------------------------------------------
 
@@ -315,34 +243,17 @@ class RedisStreamsAdapter:
 
     # -- from Pub/Sub ------------------------------------------------------------------------------------------------------
 
-    def _heard(self, channel: str, data: bytes) -> None:
-        server, namespace, message, after = wire.from_envelope(data)
-        if server == self.id or namespace not in self._namespaces:
+    def _said(self, namespace: str, data: bytes) -> None:
+        server, named, message, after = wire.from_envelope(data)
+        if server == self.id or named != namespace:
             return
         if isinstance(message, int):
-            self._greet(namespace, server, message)
+            self._met(namespace, server, message)
             return
         if after:
             self._desk.wait_for(self._stream_of(namespace), after, AFTER_SECONDS)
         if message is not None:
             self._listener.received(namespace, server, message)
-
-    def _greet(self, namespace: str, server: str, kind: int) -> None:
-        if kind == wire.BYE:
-            self._names.get(namespace, set()).discard(server)
-            self._listener.server_left(server)
-            return
-        self._names.setdefault(namespace, set()).add(server)
-        if kind == wire.HELLO:
-            self._say_type(namespace, wire.HELLO_TOO)
-
-    def _say_hello(self, namespace: str) -> None:
-        self._names[namespace] = set()
-        self._greeted.add(namespace)
-        self._say_type(namespace, wire.HELLO)
-
-    def _say_type(self, namespace: str, kind: int) -> None:
-        self._link.say("PUBLISH", self._channel(namespace), wire.envelope(self.id, namespace, (kind, {})))
 
     # -- time --------------------------------------------------------------------------------------------------------------
 
@@ -354,16 +265,6 @@ class RedisStreamsAdapter:
         if self._desk.has_late():
             driver.spawn(self._desk.deliver_late, PATIENCE_SECONDS)
         self._timer = driver.later(TICK_SECONDS, self._tick)
-
-    def _beat(self) -> None:
-        """Once a second, while connected (the thread that listens)."""
-        for namespace in list(self._namespaces):
-            if namespace not in self._greeted and self._ears.hears(self._channel(namespace)):
-                self._say_hello(namespace)
-        self._link.count(self._channel("/"), self._counted)
-
-    def _counted(self, count: int | None) -> None:
-        self._nodes = max(1, count or 1)
 
     # -- recovery (RecoveryStore) ------------------------------------------------------------------------------------------
 
@@ -390,5 +291,11 @@ class RedisStreamsAdapter:
     def _stream_of(self, namespace: str) -> str:
         return wire.stream_of(self._stream, self._stream_count, namespace)
 
-    def _channel(self, namespace: str, server: str = "") -> str:
-        return f"{self._prefix}#{namespace}#{server}#" if server else f"{self._prefix}#{namespace}#"
+    def _common(self, namespace: str) -> str:
+        return f"{self._prefix}#{namespace}#"
+
+    def _channel(self, namespace: str, server: str) -> str:
+        return f"{self._common(namespace)}{server}#"
+
+    def _subscriptions(self, namespace: str) -> list[Subscription]:
+        return [(PLAIN, self._channel(namespace, self.id), self._said), (PLAIN, self._common(namespace), self._said)]
