@@ -15,12 +15,18 @@ if KIND == "patched":
     monkey.patch_all()
 
 import os
+import threading
 from typing import Any
 
 from sync_sio import AckTimeout, Server
 from sync_sio.adapters import redis
 
 BYTES = bytes([1, 2, 255])
+
+
+def is_told_of(thread: threading.Thread) -> bool:
+    """Leave out those of pools, which come and go, and what gevent has instead of threads."""
+    return thread.name != "sync_sio" and not thread.name.startswith("Dummy-")
 
 
 def main() -> None:
@@ -58,6 +64,7 @@ def main() -> None:
     team.event("rooms", lambda socket: sorted(socket.rooms - {socket.id}))
     team.event("data", lambda socket, data: socket.data.update(with_bytes(data)))
     team.event("emit", lambda socket, who, *args: those(who).emit(*with_bytes(args)))
+    team.event("threads", lambda socket: sorted(thread.name for thread in threading.enumerate() if is_told_of(thread)))
     team.event("broadcast", lambda socket, *args: socket.broadcast.emit(*args))
     team.event("call", lambda socket, who, *args: told(lambda: ask(who, args)), concurrent=True)
     team.event("fetch", lambda socket, who: told(those(who).fetch_sockets, clients), concurrent=True)

@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from tests import tools
 from tests.redis_server import RedisServer
 
 from .clusters import Cluster, Member
+from .servers import wait_for
 
 FAULTS = ("stop", "kill", "pause", "hang")
 KINDS = ("threads", "gevent", "patched", "node")
@@ -84,7 +83,7 @@ def have(fault: Fault, redis: RedisServer) -> None:
 def go_through(redis: RedisServer, cluster: Cluster, faults: list[Fault]) -> list[float]:
     """Return how many seconds after each fault's end all broadcasts of servers of ours crossed again."""
     ours = [member for member in cluster.members if member.kind != "node"]
-    before = {member.name: psutil.Process(member.process.pid).num_threads() for member in cluster.members}
+    before = {member.name: member.do("threads") for member in ours}
     took = []
     for fault in faults:
         loads = [Load(member) for member in cluster.members]
@@ -105,9 +104,9 @@ def go_through(redis: RedisServer, cluster: Cluster, faults: list[Fault]) -> lis
         print(told, flush=True)
     for member in cluster.members:
         assert member.process.poll() is None, member.log()
-        # pools have called some threads meanwhile: what leaks grows with the number of faults
-        count = psutil.Process(member.process.pid).num_threads()
-        assert count <= before[member.name] + 8, f"{member.name} had {before[member.name]} threads, and has {count}"
+    for member in ours:
+        had = before[member.name]
+        wait_for(lambda member=member, had=had: member.do("threads") == had, 10, lambda member=member: member.do("threads"))
     return took
 
 
