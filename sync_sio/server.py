@@ -280,6 +280,7 @@ class Server(Broadcaster):
             self._hub.close("server shutting down")
             engine.shut_down()
             self._hub.wait_until_told(timeout)
+            self._hub.unlink()              # the clients of others have heard what the handlers of `disconnect` say
             engine.stop(max(0.0, deadline - engine.driver.now()))
         finally:
             closing.set()

@@ -251,8 +251,6 @@ class EngineServer:
         with self._lock:
             self.is_closed = True
         self.close_all("forced close", 1001)
-        if self.routing is not None:
-            self.routing.bus.close()
         if self.is_started:
             self.heartbeat.stop()
             self.notices.remind(at_once=True)
@@ -263,6 +261,8 @@ class EngineServer:
         if self.is_started:
             for websocket in list(self.lingering):
                 self.driver.discard(websocket)      # what it has to say is said, and nobody will read the answer
+            if self.routing is not None:
+                self.routing.bus.close()
             self.driver.stop(timeout)
 
     def reset(self) -> None:

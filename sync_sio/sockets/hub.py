@@ -221,6 +221,9 @@ class Hub:
                 leave(socket, reason)
             if namespace.recovery is not None:
                 namespace.recovery.close()
+
+    def unlink(self) -> None:
+        """Leave the other servers."""
         if self.site.cluster is not None and self.site.is_started:
             self.site.cluster.close()
 

@@ -451,6 +451,7 @@ def test_closing_a_server_ends_what_it_waits_for(cluster: Cluster) -> None:
     cluster.main.emit("q", ack=told)
     cluster.main.server_side_emit("e", ack=told)
     cluster.worlds[0].hub.close()
+    cluster.worlds[0].hub.unlink()
     cluster.worlds[0].driver.settle()
     assert [type(error) for error, _ in told.calls] == [AckTimeout] * 2
     assert cluster.bus.adapters[0].listener is None
