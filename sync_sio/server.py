@@ -281,8 +281,8 @@ class Server(Broadcaster):
             deadline = engine.driver.now() + timeout
             self._hub.close("server shutting down")
             engine.shut_down()
-            self._hub.unlink()              # clients elsewhere have heard of the end through the adapter
             self._hub.wait_until_told(timeout)
+            self._hub.unlink()              # clients elsewhere have heard of the end, and what the handlers of `disconnect` say
             engine.stop(max(0.0, deadline - engine.driver.now()))
         finally:
             closing.set()

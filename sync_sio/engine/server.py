@@ -259,8 +259,6 @@ class EngineServer:
         with self._lock:
             self.is_closed = True
         self.close_all("forced close", 1001)
-        if self.routing is not None:
-            self.routing.close()
         if self.is_started:
             self.heartbeat.stop()
             self.notices.remind(at_once=True)
@@ -271,6 +269,8 @@ class EngineServer:
         if self.is_started:
             for websocket in list(self.lingering):
                 self.driver.discard(websocket)      # what it has to say is said, and nobody will read the answer
+            if self.routing is not None:
+                self.routing.close()
             self.driver.stop(timeout)
 
     def reset(self) -> None:

@@ -139,8 +139,10 @@ class PrometheusMetrics(Collector):
 
 
 def _refresh(metrics: PrometheusMetrics, nothing: None) -> None:
-    metrics.refresh()
-    metrics._io.engine.driver.later(metrics._refresh_seconds, metrics._put)
+    try:
+        metrics.refresh()
+    finally:                                # a disk that is full now may not be the next time
+        metrics._io.engine.driver.later(metrics._refresh_seconds, metrics._put)
 
 
 def _refresh_at_exit(metrics: PrometheusMetrics) -> None:

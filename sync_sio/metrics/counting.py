@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ..errors import SlowConsumer
 from ..probe import Probe
 from ..protocol.parcel import PACKET_OVERHEAD
+from .families import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 OTHER: Final = "(other)"
 DYNAMIC: Final = "(dynamic)"
 SERVER: Final = "(server)"
+PAIRED: Final = ("events_received", "events_sent", TIME)
 OURS: Final = frozenset(("connection", "disconnecting", "disconnect", "error", "middleware"))
 
 Labels = tuple[str, ...]
@@ -79,6 +81,8 @@ class Counting(Probe):
         self._sent: dict[tuple[str, Any], Cell] = {}
         self._timed: dict[tuple[str, Any], Times] = {}
         self._names: set[str] = set()
+        self._pairs: dict[str, set[Labels]] = {metric: set() for metric in PAIRED}
+        """What has a series of its own in each metric."""
         self._bytes_in = self._cell("received_bytes", ())
         self._bytes_out = self._cell("sent_bytes", ())
         self._acks_out = self._cell("acks_sent", ())
@@ -114,14 +118,21 @@ class Counting(Probe):
         self._names.add(name)
         return name
 
-    def _labels(self, home: Namespace, event: Any, is_ours: bool, known: dict[tuple[str, Any], Any]) -> Labels:
-        """Return the labels of an event, which has a name of its own if it is ours or has handlers. Not `known` yet: it may be too many."""
-        if (is_ours or event in home.habits) and len(known) < self._most:
-            return self.label_of(home.name), str(event)
-        return self.label_of(home.name), OTHER
+    def _labels(self, metric: str, home: Namespace, event: Any, is_ours: bool) -> Labels:
+        """Return the labels of an event, which has a name of its own if it is ours or has handlers, and is one of the first."""
+        name = self.label_of(home.name)
+        return self._bounded(metric, (name, str(event))) if is_ours or event in home.habits else (name, OTHER)
+
+    def _bounded(self, metric: str, labels: Labels) -> Labels:
+        pairs = self._pairs[metric]
+        if labels not in pairs:
+            if len(pairs) >= self._most:
+                return labels[0], OTHER
+            pairs.add(labels)
+        return labels
 
     def _event_cell(self, metric: str, home: Namespace, event: Any, is_ours: bool, known: dict[tuple[str, Any], Cell]) -> Cell:
-        labels = self._labels(home, event, is_ours, known)
+        labels = self._labels(metric, home, event, is_ours)
         cell = self._cell(metric, labels)
         if labels[1] != OTHER and labels[0] == home.name:
             known[home.name, event] = cell
@@ -193,10 +204,8 @@ class Counting(Probe):
         return Timing(times, self._bounds, self._io.engine.driver.now)
 
     def _new_times(self, socket: Socket | None, name: str, event: Any) -> Times:
-        if socket is None:
-            labels: Labels = (SERVER, str(event) if len(self._timed) < self._most else OTHER)
-        else:
-            labels = self._labels(socket.namespace, event, event in OURS, self._timed)
+        home = None if socket is None else socket.namespace
+        labels = self._bounded(TIME, (SERVER, str(event))) if home is None else self._labels(TIME, home, event, event in OURS)
         times = self.times.get(labels) or self.times.setdefault(labels, Times(len(self._bounds) + 1))
         if labels[1] != OTHER and labels[0] == name:
             self._timed[name, event] = times
@@ -207,8 +216,8 @@ class Counting(Probe):
         if socket is None:
             labels: Labels = (SERVER, OTHER)
         else:
-            labels = self._labels(socket.namespace, event, event in OURS, {})
-            if labels not in self.times:    # those that have no series of their own there have none here
+            labels = self.label_of(socket.namespace.name), str(event)
+            if labels not in self._pairs[TIME]:     # those that have no series of their own there have none here
                 labels = (labels[0], OTHER)
         self._add("handler_errors", *labels)
 

@@ -20,6 +20,8 @@ __all__ = ["READY_TIMEOUT", "Bus", "Ear"]
 
 READY_TIMEOUT: Final = 2.0
 """Seconds that the first requests of a worker wait for the others to know it."""
+LAST_WORDS: Final = 0.5
+"""Seconds that who leaves gives the others to take what was said to them."""
 AGAIN: Final = 0.5
 """Seconds until a worker that could not be reached is dialled again."""
 
@@ -127,16 +129,19 @@ class Bus:
     # -- life ----------------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave. Idempotent."""
+        """Leave, when the others have taken what was said to them, or had the time to. Idempotent."""
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
             links = list(self._links)
+        deadline = self._driver.now() + LAST_WORDS
         if self._again is not None:
             self._again.cancel()
         self._meeting.leave()
         self._driver.discard(self._door)
+        for link in links:
+            link.wait_until_sent(max(0.0, deadline - self._driver.now()))
         for link in links:
             link.close()
 
@@ -164,8 +169,8 @@ class Bus:
                     if is_first:
                         self._unknowing.add(worker)
             if is_new:
-                link.send(frame(HELLO, self.id.encode()))
                 self._driver.watch(link)
+                link.begin()
             else:
                 self._driver.discard(link)
         if is_first:
@@ -183,7 +188,7 @@ class Bus:
         except OSError:
             pass
         else:
-            return Link(sock, self._driver, self._on_frame, self._on_ended, worker)
+            return Link(sock, self._driver, self._on_frame, self._on_ended, worker, frame(HELLO, self.id.encode()))
         sock.close()
         return None
 
@@ -199,8 +204,13 @@ class Bus:
     def _on_dialled(self, sock: _socket.socket) -> None:
         link = Link(sock, self._driver, self._on_frame, self._on_ended)
         with self._lock:
-            self._links.add(link)
-        self._driver.watch(link)
+            is_wanted = not self._is_closed
+            if is_wanted:
+                self._links.add(link)
+        if is_wanted:
+            self._driver.watch(link)
+        else:
+            self._driver.discard(link)
 
     def _on_frame(self, link: Link, kind: int, payload: bytes, number: int) -> None:
         if kind == HELLO:
@@ -234,7 +244,8 @@ class Bus:
             if was_from:
                 del self._from[worker]
             other = self._from.get(worker) if was_to else self._to.get(worker)
-            self._unknowing.discard(worker)
+            if was_to or was_from:          # else two have dialled at once, and this is the one that is not needed
+                self._unknowing.discard(worker)
             is_gone = (was_to or was_from) and other is None and not self._is_closed
         self._look_whether_ready()
         if is_gone:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from ..drivers.base import MAX_QUEUED, Driver
+from ..drivers.base import MAX_QUEUED, Driver, Waiter
 from ..drivers.strand import Strand
 
 __all__ = ["HELLO", "MESSAGE", "REQUEST", "Carried", "Link", "frame"]
@@ -50,6 +50,7 @@ class Link:
         sock: connected, non-blocking.
         take: gets (link, kind, payload, descriptor or -1) for each frame; phase one.
         ended: is told of the end, once; phase one.
+        greeting: the first frame, if anything is said on this link: `begin` sends it, and what is said earlier waits behind it.
 
     Attributes:
         peer: who is at the other end; `""` until it has said so.
@@ -64,6 +65,7 @@ class Link:
         take: Callable[[Link, int, bytes, int], None],
         ended: Callable[[Link], None],
         peer: str = "",
+        greeting: bytes = b"",
     ) -> None:
         self.fd = sock.fileno()
         self.peer = peer
@@ -80,8 +82,9 @@ class Link:
         self._ended = ended
         self.other: Link | None = None
         self._is_over = False
-        self._waiting: deque[tuple[memoryview, Carried | None]] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[tuple[memoryview, Carried | None]] = deque([(memoryview(greeting), None)] if greeting else ())
+        self._waiting_bytes = len(greeting)
+        self._all_sent: Waiter | None = None
         self._buffer = bytearray()
         self._descriptors: deque[int] = deque()
         self._name = f"to {peer}" if peer else "from a worker"
@@ -90,6 +93,24 @@ class Link:
         return f"<bus: {self._name}>"
 
     # -- out: any thread -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Send the greeting. Once, when the loop watches the link and others may know of it."""
+        with self.lock:
+            if not self._is_over:
+                self._drain()
+                if self._waiting and not self._is_over:
+                    self._arm()
+
+    def wait_until_sent(self, seconds: float) -> None:
+        """Block until nothing waits to be sent, for so long at most. For one at a time."""
+        waiter = self._driver.waiter()
+        with self.lock:
+            if not self._waiting:
+                return
+            self._all_sent = waiter
+        if self._driver.may_wait():
+            waiter.wait(seconds)
 
     def send(self, data: bytes, carried: Carried | None = None) -> bool:
         """Send a frame, and what it carries, without waiting. False: the link is over; what was carried is the caller's still."""
@@ -145,8 +166,11 @@ class Link:
     def on_writable(self) -> None:
         with self.lock:
             self._drain()
+            waiter = None if self._waiting else self._all_sent
             if not self._is_over:
                 self._arm()
+        if waiter is not None:
+            waiter.set()
 
     def on_readable(self) -> None:
         try:
@@ -199,6 +223,9 @@ class Link:
         with self.lock:
             self._sock.close()
             numbers, self._descriptors = self._descriptors, deque()
+            waiter = self._all_sent
+        if waiter is not None:
+            waiter.set()
         for number in numbers:
             with suppress(OSError):
                 os.close(number)

@@ -11,7 +11,7 @@ import pytest
 
 from sync_sio import Emitter, Server
 from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Message, Target
-from sync_sio.adapters.redis import RedisAdapter, ShardedRedisAdapter
+from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
 from sync_sio.drivers.base import Driver
 from sync_sio.drivers.choose import choose
 from sync_sio.testing import TestClient
@@ -168,26 +168,48 @@ def test_what_nobody_understands_is_logged_and_harms_nothing(redis: RedisServer,
     assert "is not understood" in caplog.text and "Traceback" not in caplog.text
 
 
-def test_joins_cost_no_traffic(redis: RedisServer) -> None:
-    """But with rooms that have channels, for which the first member of each does."""
+@pytest.mark.parametrize("kind", [RedisAdapter, RedisStreamsAdapter])
+def test_joins_cost_no_traffic(redis: RedisServer, kind: type[RedisAdapter | RedisStreamsAdapter]) -> None:
+    """A thousand joins, and no more commands than an adapter sends by itself in that time."""
+    client = redis.client()
+
+    def commands(*names: str) -> int:
+        return sum(told["calls"] for name, told in client.info("commandstats").items() if not names or name in names)
+
+    def published() -> int:
+        return commands("cmdstat_publish", "cmdstat_xadd")
+
+    io = Server(adapter=kind(redis.url), runtime="threads")
+    with TestClient(io) as first, TestClient(io) as second:
+        wait_for(lambda: io.adapter_status().connected, 10)
+        before, said = commands(), published()
+        for member in (first, second):
+            for number in range(500):
+                member.socket.join(f"room {number}")
+        io.emit("behind what the joins would have said")
+        wait_for(lambda: published() > said, 10)
+        assert commands() - before < 100
+    io.close()
+
+
+def test_joins_of_rooms_that_have_channels_cost_one_subscription(redis: RedisServer) -> None:
+    """Of the first member of each."""
     client = redis.client()
 
     def calls() -> int:
         return sum(told["calls"] for name, told in client.info("commandstats").items() if "subscribe" in name)
 
-    for adapter, expected in ((RedisAdapter(redis.url), 0), (ShardedRedisAdapter(redis.url), 1)):
-        io = Server(adapter=adapter, runtime="threads")
-        with TestClient(io) as first, TestClient(io) as second:
-            last = "socket.io-request#/#" if isinstance(adapter, RedisAdapter) else "socket.io#/#"      # that it subscribes
-            wait_for(lambda adapter=adapter, last=last: adapter._ears.hears(last), 10)
-            before = calls()
-            for sid in (first.id, second.id):
-                assert sid is not None
-                io.to(sid).local.sockets_join(["room"])
-            if expected:
-                wait_for(lambda before=before: calls() > before, 10)
-            assert calls() == before + expected
-        io.close()
+    adapter = ShardedRedisAdapter(redis.url)
+    io = Server(adapter=adapter, runtime="threads")
+    with TestClient(io) as first, TestClient(io) as second:
+        wait_for(lambda: adapter._ears.hears("socket.io#/#"), 10)       # the last that it subscribes
+        before = calls()
+        for sid in (first.id, second.id):
+            assert sid is not None
+            io.to(sid).local.sockets_join(["room"])
+        wait_for(lambda: calls() > before, 10)
+        assert calls() == before + 1
+    io.close()
 
 
 def test_an_emitter_says_what_is_wrong(redis: RedisServer) -> None:

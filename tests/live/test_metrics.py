@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from .wire import Ended, PollingClient, SocketClient, upgrade
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
 
-CONFIG = ROOT / "docs" / "observability" / "gunicorn.conf.py"
+DOCS = ROOT / "docs"
+CONFIG = DOCS / "observability" / "gunicorn.conf.py"
+FOR_OPERATORS = ("observability.md", "observability/alerts.yaml", "observability/grafana.json")
 
 
 @pytest.fixture
@@ -34,6 +37,25 @@ def scrape(server: Server) -> dict[str, dict[tuple[str, ...], float]]:
             values = [sample.labels[label] for label in sorted(sample.labels, reverse=True)]
             found.setdefault(sample.name.removeprefix("sync_sio_"), {})[tuple(values)] = sample.value
     return found
+
+
+def names_in_a_scrape(server: Server) -> set[str]:
+    """Return all names that Prometheus would know, of metrics without figures, too."""
+    with contextlib.closing(server.http()) as http:
+        text = http.request("GET", "/metrics").text
+    found = set()
+    for family in text_string_to_metric_families(text):
+        suffixes = {"counter": ["_total"], "histogram": ["", "_bucket", "_sum", "_count"]}.get(family.type, [""])
+        found |= {family.name + suffix for suffix in suffixes}
+    return found
+
+
+def test_what_operators_are_told_of_is_in_a_scrape(own: Servers) -> None:
+    with own.fresh("gunicorn-gthread", "metrics") as server:
+        there = names_in_a_scrape(server)
+    for name in FOR_OPERATORS:
+        told = set(re.findall(r"\bsync_sio_\w+", (DOCS / name).read_text())) - {"sync_sio_django", "sync_sio_flask"}
+        assert told and told <= there, name
 
 
 @pytest.mark.parametrize("worker", ["gthread", "gevent"])

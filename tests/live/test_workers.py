@@ -341,6 +341,30 @@ def test_processes_of_any_make_find_each_other(own: Servers, kind: str) -> None:
         assert warnings(server) == []
 
 
+@pytest.mark.parametrize("kind", SERVERS)
+def test_what_a_worker_says_when_it_ends_is_heard_from_the_others(own: Servers, kind: str) -> None:
+    """Of all its clients, by handlers of `disconnect`, more than the kernel keeps for who does not read."""
+    with several(own, kind, hooks="farewell") as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(connected(server, "websocket"))) for _ in range(400)]
+        workers: dict[int, set[str]] = {}
+        for client in clients:
+            workers.setdefault(client.call("who")[0], set()).add(client.id)
+        leaving = max(workers, key=lambda worker: len(workers[worker]))
+        with contextlib.closing(connected(server, "websocket")) as listener:
+            while listener.call("who") == [leaving]:
+                listener.close()
+                listener = stack.enter_context(contextlib.closing(connected(server, "websocket")))
+            os.kill(leaving, signal.SIGTERM)
+            left = set()
+            while len(left) < len(workers[leaving]):
+                _, [sid, reason, _] = listener.receive()
+                if reason == "server shutting down":
+                    left.add(sid)
+            assert left == workers[leaving]
+        # gunicorn's gevent workers lose a SIGTERM that comes while they start
+        wait_for(lambda: server.page("/status")[1] == 2, 10.0, lambda: str(server.page("/status")))
+
+
 @pytest.mark.parametrize("extra", [("--preload",), ("--reuse-port",)])
 def test_workers_that_are_reloaded_find_each_other(own: Servers, extra: tuple[str, ...]) -> None:
     with several(own, "gunicorn-gthread", extra=extra) as server, contextlib.ExitStack() as stack:

@@ -1,7 +1,7 @@
 """What the tests of several workers ask of each: who it is, and all that reaches the clients of the others.
 
-Options come through `LIVE_OPTIONS`; with the hook `generate_id` sessions have ids of the application's own. `LIVE_ADAPTER` and `LIVE_REDIS`
-name what links it to servers elsewhere.
+Options come through `LIVE_OPTIONS`; with the hook `generate_id` sessions have ids of the application's own, with `farewell` everybody
+hears who has left. `LIVE_ADAPTER` and `LIVE_REDIS` name what links it to servers elsewhere.
 """
 
 from __future__ import annotations
@@ -54,6 +54,15 @@ if "hidden" in hooks:
         size = int(environ.get("CONTENT_LENGTH") or 0)
         kept = {name: value for name, value in environ.items() if name != "gunicorn.socket"}
         return io({**kept, "wsgi.input": BytesIO(environ["wsgi.input"].read(size))}, start_response)
+
+if "farewell" in hooks:
+
+    @io.event
+    def connection(socket: Any) -> None:
+        @socket.on("disconnect")
+        def disconnect(reason: str, description: object) -> None:
+            io.emit("left", [socket.id, reason, "x" * 1000])
+
 
 if "generate_id" in hooks:
     io.engine.generate_id = lambda environ: uuid.uuid4().hex

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -15,8 +16,9 @@ from sync_sio import ConnectRefused, Server
 from sync_sio.adapters.base import AdapterStatus
 from sync_sio.metrics import PrometheusMetrics
 from sync_sio.metrics.counting import DYNAMIC, OTHER
-from sync_sio.testing import TestClient
+from sync_sio.testing import ManualTime, TestClient
 
+from ..sockets.bus import Bus, BusAdapter
 from .conftest import House
 
 
@@ -150,6 +152,21 @@ def test_dynamic_namespaces_are_counted_together(house: House) -> None:
     assert house.series("events_received_total") == {(DYNAMIC, "note"): 20} == house.series("handler_seconds_count")
 
 
+def test_what_the_application_invents_in_dynamic_namespaces_is_bounded() -> None:
+    io = Server()
+    registry = CollectorRegistry()
+    PrometheusMetrics(io, registry, max_events=10)
+    rooms = io.of(re.compile(r"/room-\d+"))
+    with TestClient(io, "/room-1") as client:
+        for number in range(100):
+            rooms.emit(f"event {number}")
+        client.settle()
+        sent = {sample.labels["event"]: sample.value for metric in registry.collect() for sample in metric.samples
+                if sample.name == "sync_sio_events_sent_total"}  # fmt: skip
+    io.close()
+    assert len(sent) == 11 and sent[OTHER] == 90
+
+
 @pytest.mark.parametrize("names", [500])
 def test_what_the_application_invents_is_bounded(names: int) -> None:
     io = Server()
@@ -238,6 +255,30 @@ def test_what_waits_for_handlers_is_seen(house: House) -> None:
     house.time.advance(10)
     assert seen == [(4, 1)]
     assert house.figure("queued_events") == 0 == house.figure("turns_running") == house.figure("turns_waiting")
+
+
+class FailingOnce(BusAdapter):
+    looks = 0
+
+    def status(self) -> AdapterStatus:
+        self.looks += 1
+        if self.looks == 1:
+            raise OSError("as if the disk was full")
+        return super().status()
+
+
+def test_what_cannot_be_written_once_is_written_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In multi-process mode, where nobody asks who would ask again."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    adapter = FailingOnce(Bus(), "server-0", True)
+    io = Server(adapter=adapter)
+    PrometheusMetrics(io, refresh_seconds=5)
+    time = ManualTime(io)
+    with TestClient(io):
+        time.advance(11)
+        assert adapter.looks == 3
+    io.close()
+    time.advance(100)
 
 
 def test_a_server_that_is_alone_is_linked_to_itself(house: House) -> None:

@@ -14,8 +14,9 @@ import pytest
 from sync_sio.drivers.keeping import PlainSocket
 from sync_sio.drivers.streams import PlainStream
 from sync_sio.drivers.threads import ThreadsDriver
-from sync_sio.workers import link, meeting
+from sync_sio.workers import bus, link, meeting
 from sync_sio.workers.bus import Bus
+from sync_sio.workers.link import HELLO, MESSAGE, Link, frame
 from sync_sio.workers.meeting import Meeting
 
 SECONDS = 10.0
@@ -143,6 +144,51 @@ def test_the_end_of_a_worker_comes_behind_what_it_said(workers: list[Worker]) ->
         assert two.bus.id not in worker.bus.workers
     assert not one.bus.has(two.bus.id)
     assert one.bus.has(three.bus.id)
+
+
+def test_what_is_said_to_a_worker_that_is_being_greeted_comes_behind_the_greeting() -> None:
+    """Another thread may know of a link before the one that has dialled has begun it."""
+    driver = ThreadsDriver()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    with there:
+        greeted = Link(PlainSocket(fileno=here.detach()), driver, lambda *_: None, lambda _: None, "peer", frame(HELLO, b"me"))
+        assert greeted.send(frame(MESSAGE, b"early"))
+        driver.watch(greeted)
+        greeted.begin()
+        expected = frame(HELLO, b"me") + frame(MESSAGE, b"early")
+        assert there.recv(len(expected), socket.MSG_WAITALL) == expected
+        greeted.close()
+        assert there.recv(1) == b""
+    driver.stop(SECONDS)
+    assert driver.audit() == []
+
+
+def test_who_leaves_waits_until_the_others_have_taken_what_it_said(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "LAST_WORDS", SECONDS)
+    one, two, _ = workers
+    two.gate.clear()
+    piece = b"x" * 100_000
+    for _ in range(400):
+        one.bus.tell(two.bus.id, piece)
+    assert one.bus._to[two.bus.id]._waiting
+    leaving = threading.Thread(target=one.bus.close)
+    leaving.start()
+    two.gate.set()
+    assert two.wait_for(401) == [(one.bus.id, piece)] * 400 + [(one.bus.id, b"left")]
+    leaving.join()
+
+
+def test_who_dials_a_worker_that_has_left_is_told_so(workers: list[Worker]) -> None:
+    """The loop may have accepted it just then."""
+    one, *_ = workers
+    one.bus.close()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    there.settimeout(SECONDS)
+    with there:
+        one.bus._on_dialled(PlainSocket(fileno=here.detach()))
+        assert there.recv(1) == b""
 
 
 def test_a_descriptor_is_handed_over(workers: list[Worker]) -> None:

@@ -49,9 +49,17 @@ const settle = async () => {
   }
 };
 
+const ask = async (client) => {
+  try {
+    client.worker = await client.socket.timeout(20000).emitWithAck("who");
+  } catch (error) {
+    throw new Error(`${error.message}: ${state(client)}`);
+  }
+};
+
 const round = async (name) => {
   await settle();
-  await Promise.all(clients.map(async (client) => (client.worker = await client.socket.timeout(20000).emitWithAck("who"))));
+  await Promise.all(clients.map(ask));
   const all = clients.map((client) => {
     client.heard.clear();
     return new Promise((resolve) => (client.check = () => client.heard.size === clients.length && resolve()));
