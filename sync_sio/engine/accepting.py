@@ -9,7 +9,7 @@ from ..protocol.websocket import handshake
 from ..protocol.websocket.deflate import Deflate, negotiate
 from ..types import HeaderList
 from ..wsgi.environ import Request
-from ..wsgi.takeover import CannotTake, Taken, was_passed
+from ..wsgi.takeover import CannotTake, Taken, is_ours
 from .connection import Connection
 from .headers import session_headers
 from .polling import PollingTransport
@@ -66,11 +66,12 @@ def _accept(
 ) -> WebSocketTransport | SimpleWebSocketTransport | Refusal:
     """Take the client's socket, by ourselves or with simple-websocket."""
     try:
-        # a request that another worker has passed on is from no web server that the library knows
-        if server.options.ws_engine == "simple-websocket" and not was_passed(request.environ):
+        # our own server, and what another worker has passed on, are unknown to the library
+        if server.options.ws_engine == "simple-websocket" and not is_ours(request.environ):
             return SimpleWebSocketTransport(connection, accept(request.environ, server.options.max_http_buffer_size))
         taken = server.take(request.environ)
     except RuntimeError as error:
+        server.notices.warn("simple-websocket", 'no WebSocket is possible with ws_engine="simple-websocket", so clients poll: %s', error)
         return bad_request("TRANSPORT_HANDSHAKE_ERROR", message=str(error))
     except CannotTake as error:
         tell_no_takeover(server, str(error))

@@ -23,7 +23,7 @@ from ..errors import SyncSioError
 from ..types import Environ, HeaderList
 from .swap import swap, why_not
 
-__all__ = ["CannotTake", "Parking", "Taken", "hurry", "may_take", "parking_of", "take", "was_passed"]
+__all__ = ["CannotTake", "Parking", "Taken", "hurry", "is_ours", "may_take", "parking_of", "take", "was_passed"]
 
 EMBEDDED: Final = "sync_sio.connection"
 """Where our own server puts the connection that it serves."""
@@ -122,6 +122,11 @@ def parking_of(environ: Environ) -> Parking | None:
 def was_passed(environ: Environ) -> bool:
     """Tell whether another worker has passed this request on."""
     return ASKED in environ
+
+
+def is_ours(environ: Environ) -> bool:
+    """Tell whether there is no web server of others in front: this is the embedded one, or another worker has passed the request on."""
+    return EMBEDDED in environ or was_passed(environ)
 
 
 def hurry(environ: Environ) -> None:

@@ -70,3 +70,19 @@ def test_events_acks_calls_and_attachments(server: Server) -> None:
         assert event == ["question"]
         client.answer(number, "answered")
         assert client.wait_for_ack(7) == ["answered"]
+
+
+@pytest.mark.parametrize("kind", ["embedded-threads", "embedded-gevent"])
+def test_the_embedded_server_has_websockets_of_its_own(servers: Servers, kind: str) -> None:
+    server = servers.get(kind, ws_engine="simple-websocket")
+    with contextlib.closing(SocketClient.connect("websocket", server.address)) as client:
+        assert client.call("echo", "x") == ["x"]
+
+
+def test_a_web_server_that_the_library_does_not_know_is_logged(servers: Servers) -> None:
+    server = servers.get("wsgiref", ws_engine="simple-websocket")
+    with pytest.raises(wire.Refused):
+        SocketClient.connect("websocket", server.address)
+    assert 'no WebSocket is possible with ws_engine="simple-websocket"' in server.log
+    with contextlib.closing(SocketClient.connect("polling", server.address)) as client:
+        assert client.call("echo", "x") == ["x"]
