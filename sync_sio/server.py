@@ -251,7 +251,11 @@ class Server(Broadcaster):
         keyfile: str | None = None,
         backlog: int = 2048,
     ) -> Running:
-        """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager."""
+        """Serve in the background; port 0 takes a free one. The result has `.port`, `.url` and `.stop()`, and is a context manager.
+
+        On gevent it is served while greenlets run: the thread that has called this must wait in gevent's ways, as `io.sleep` does, or be
+        patched.
+        """
         from .wsgi.embedded import EmbeddedServer  # not for those who have a web server
 
         _check_address(port, certfile, keyfile)
