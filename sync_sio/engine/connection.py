@@ -126,7 +126,7 @@ class Connection(Outgoing):
 
     @property
     def request(self) -> Environ:
-        """The handshake's WSGI environ, without sockets and streams. The same dict each time."""
+        """The handshake's WSGI environ, without sockets and streams: `wsgi.input` is an empty one. The same dict each time."""
         if self._request is None:
             self._request = self._record.expand()
         return self._request

@@ -70,7 +70,7 @@ class Socket(Observed):
 
     @property
     def request(self) -> Environ:
-        """The handshake's WSGI environ, without sockets and streams."""
+        """The handshake's WSGI environ, without sockets and streams: `wsgi.input` is an empty one."""
         return self._core.connection.request
 
     @property
