@@ -130,7 +130,8 @@ def four(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def spread(server: Server, transport: str, stack: contextlib.ExitStack, count: int = 3) -> list[SocketClient]:
     """Return clients of as many different workers."""
     found: dict[int, SocketClient] = {}
-    for _ in range(200):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         client = connected(server, transport)
         [worker] = client.call("who")
         if worker in found:
