@@ -43,3 +43,18 @@ def test_redis_goes_away_and_comes_back(
                 wait_for(lambda member=member: member.do("nodes") == len(KINDS), 20, member.log)
                 connected, _, _, last_error = member.do("status")
                 assert connected and last_error
+
+
+def test_a_redis_without_memory_serves_clients_of_each_server_and_says_so(redis_server: Path, tmp_path: Path) -> None:
+    """Pub/Sub needs none, so with it nobody notices; what goes into a stream does."""
+    with RedisServer(redis_server, tmp_path) as redis, Cluster("RedisStreamsAdapter", redis.url, tmp_path, "threads", "gevent") as cluster:
+        redis.client().config_set("maxmemory", "1")
+        for member in cluster.members:
+            member.do("emit", {}, "full", member.name)
+            assert member.client.receive()[:2] == ["full", member.name]
+            wait_for(lambda member=member: "refused: command not allowed when used memory > 'maxmemory'" in member.log(), 10, member.log)
+            connected, _, nodes, last_error = member.do("status")
+            assert (connected, nodes) == (True, 2) and "OutOfMemory" in last_error
+        redis.client().config_set("maxmemory", "0")
+        cluster.wait_until_crossed()
+        assert all("Traceback" not in member.log() for member in cluster.members)
