@@ -231,6 +231,65 @@ def test_what_is_broadcast_while_redis_is_away_comes_to_all_once_and_in_order(cl
         member.client = member.new_client()
 
 
+@pytest.fixture(scope="module")
+def kept_redis(redis_server: Path, npm_servers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that has everything again when it starts again, killed or not."""
+    folder = tmp_path_factory.mktemp("kept")
+    with RedisServer(redis_server, folder, "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kept_cluster(kept_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVE_RECOVERY", "1")
+        with Cluster("RedisStreamsAdapter", kept_redis.url, tmp_path_factory.mktemp("logs"), "threads", "gevent") as cluster:
+            yield cluster
+            for member in cluster.members:
+                assert "Traceback" not in member.log(), member.log()
+
+
+@pytest.mark.parametrize("kind", ["stop", "kill", "pause"])
+@pytest.mark.parametrize(("here", "there"), [("threads", "gevent"), ("gevent", "threads")])
+def test_a_client_misses_nothing_though_redis_goes_away_meanwhile(
+    kept_cluster: Cluster, kept_redis: RedisServer, kind: str, here: str, there: str
+) -> None:
+    """It is gone before Redis is, and comes back to the other server after it: both have broadcast all the time."""
+    ours = kept_cluster.members
+    told = [0]
+
+    def tell(count: int) -> None:
+        for number in range(told[0], told[0] + count):
+            for member in ours:
+                member.do("emit", {}, "n", member.name, number)
+        told[0] += count
+
+    traveller = Traveller(kept_cluster[here])
+    tell(10)
+    heard = [traveller.receive() for _ in range(20)]
+    traveller.cut(kept_redis)
+    tell(10)
+    if kind == "pause":
+        kept_redis.client().execute_command("CLIENT", "PAUSE", 1000, "ALL")
+        tell(100)
+    else:
+        kept_redis.stop() if kind == "stop" else kept_redis.kill()
+        tell(100)
+        kept_redis.start()
+    kept_cluster.until(lambda: all(member.do("status")[0] for member in ours))
+    tell(10)
+    back = traveller.back_at(kept_cluster[there])
+    tell(10)
+    assert back.call("recovered")[0][0] is True
+    heard += back.missed
+    while len(heard) < 2 * told[0]:
+        heard.append(back.receive())
+    for member in ours:
+        assert [event[2] for event in heard if event[:2] == ["n", member.name]] == list(range(told[0]))
+    back.close()
+    kept_cluster.drain()
+
+
 numbers: dict[tuple[str, str], list[int]] = {}
 
 
