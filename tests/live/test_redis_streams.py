@@ -67,6 +67,12 @@ class Traveller(SocketClient):
             self.offset = event.pop()
         return event
 
+    def receive_lasting(self) -> list[Any]:
+        """Return the next event that is not volatile: such a one may come late, when the client is back."""
+        while (event := self.receive()) == ["volatile"]:
+            pass
+        return event
+
     def cut(self, redis: RedisServer) -> None:
         """Lose the connection; returns when the server has noticed."""
         self.engine.close()
@@ -98,8 +104,9 @@ def test_a_client_comes_back_to_another_server_and_misses_nothing(cluster: Clust
     back = client.back_at(cluster[there])
     assert back.id == client.id and back.pid == client.pid
     missed = back.missed
+    assert ["volatile"] not in missed
     while len(missed) < 6:
-        missed.append(back.receive())
+        missed.append(back.receive_lasting())
     for name in KINDS:
         assert [event for event in missed if name in event] == [["missed", name, BYTES, "text"], ["missed once", name]]
     assert len(missed) == 6
@@ -108,7 +115,7 @@ def test_a_client_comes_back_to_another_server_and_misses_nothing(cluster: Clust
     assert back.call("rooms") == [["room"]]
     for member in cluster.members:
         member.do("emit", {"rooms": ["room"]}, "afterwards", member.name)
-    assert {back.receive()[1] for _ in KINDS} == set(KINDS)
+    assert {back.receive_lasting()[1] for _ in KINDS} == set(KINDS)
     assert not redis.client().exists(f"sio:session:{client.pid}")
     again = client.back_at(cluster["threads" if there == "gevent" else "gevent"])       # the session is used up
     assert again.id != client.id and again.missed == [] and again.call("recovered") == [[False, {}]]
