@@ -262,7 +262,9 @@ class Adapter(Protocol):
         """
         ...
 
-    def status(self) -> AdapterStatus: ...
+    def status(self) -> AdapterStatus:
+        """Say how the link is. One that can be lost is counted in an attribute `reconnects`, too: metrics show it where it is there."""
+        ...
 
 
 @runtime_checkable

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ..errors import SlowConsumer
 from ..probe import Probe
 from ..protocol.parcel import PACKET_OVERHEAD
-from .families import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 OTHER: Final = "(other)"
 DYNAMIC: Final = "(dynamic)"
 SERVER: Final = "(server)"
+TIME: Final = "handler_seconds"
 PAIRED: Final = ("events_received", "events_sent", TIME)
 OURS: Final = frozenset(("connection", "disconnecting", "disconnect", "error", "middleware"))
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from .counting import TIME, Cell
+
 if TYPE_CHECKING:
-    from .counting import Cell, Counting, Labels, Times
+    from .counting import Counting, Labels, Times
     from .sampling import Now
 
 COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
@@ -27,8 +29,8 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "sent_bytes": ("Bytes of events and acknowledgements to clients, without frames and headers.", ()),
     "handler_errors": ("Handlers that have failed, events with wrong arguments included.", ("namespace", "event")),
     "ack_timeouts": ("Questions that were not answered in time: of one client, or of many.", ("asked",)),
+    "adapter_reconnects": ("Times that the link to other servers was lost and came back.", ()),
 }
-TIME: Final = "handler_seconds"
 
 
 class _Sampled(NamedTuple):
@@ -49,7 +51,6 @@ GAUGES: Final[dict[str, _Sampled]] = {
     "adapter_connected": _Sampled("Whether the link to other servers is up.", "livemin"),
     "adapter_lag_seconds": _Sampled("How long what came last from another server was under way.", "livemax"),
     "adapter_nodes": _Sampled("Servers of the cluster, this one included.", "livemax"),
-    "adapter_reconnects": _Sampled("How often the link to other servers was lost and came back.", "livesum"),
 }
 
 
@@ -63,6 +64,7 @@ class Families:
         self._prefix = prefix
         self._bounds = bounds
         self._most = most
+        self._reconnects = Cell()
         self._made: tuple[dict[str, Counter], dict[str, Gauge], Histogram] | None = None
 
     def all(self) -> Iterator[Counter | Gauge | Histogram]:
@@ -88,7 +90,7 @@ class Families:
 
     def set(self, now: Now) -> None:
         """Say what there is. What was there before and is no more is 0: a series in a file cannot be taken back."""
-        gauges = self._all()[1]
+        counters, gauges, _ = self._all()
         _set_each(gauges["connections"], now.connections)
         _set_each(gauges["sockets"], now.sockets)
         gauges["buffered_bytes"].set(now.buffered_bytes)
@@ -99,7 +101,8 @@ class Families:
         gauges["adapter_connected"].set(now.is_linked)
         gauges["adapter_lag_seconds"].set(now.lag)
         gauges["adapter_nodes"].set(now.nodes)
-        gauges["adapter_reconnects"].set(now.reconnects)
+        self._reconnects.count = max(self._reconnects.count, now.reconnects)
+        _pour(counters["adapter_reconnects"], self._reconnects)
 
     def add(self, counting: Counting) -> None:
         """Add what was counted since the last time."""

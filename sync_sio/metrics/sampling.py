@@ -42,5 +42,5 @@ def sample(io: Server, label_of: Callable[[str], str]) -> Now:
         sockets[label_of(name)] += count["sockets"]
     load = engine.driver.load() if engine.is_started else (0, 0)
     adapter = io.adapter_status()
-    reconnects = getattr(io._hub.adapter, "reconnects", 0)      # not every adapter has a connection
+    reconnects: int = getattr(io.adapter, "reconnects", 0)      # only those with a link that can be lost have that
     return Now(connections, sockets, buffered, largest, queued, *load, adapter.connected, adapter.lag, adapter.nodes, reconnects)

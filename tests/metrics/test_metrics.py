@@ -308,12 +308,12 @@ def test_the_link_to_other_servers_is_as_the_adapter_says() -> None:
     PrometheusMetrics(Server(adapter=link), registry)
 
     def told() -> list[float | None]:
-        return [registry.get_sample_value(f"sync_sio_adapter_{name}") for name in ("connected", "lag_seconds", "nodes", "reconnects")]
+        return [registry.get_sample_value(f"sync_sio_adapter_{name}") for name in ("connected", "lag_seconds", "nodes", "reconnects_total")]
 
     assert told() == [0, 1.5, 3, 0]
     link.says = AdapterStatus(connected=True, lag=0.002, nodes=4, last_error="connection refused")
     link.reconnects = 2
-    assert told() == [1, 0.002, 4, 2]
+    assert told() == [1, 0.002, 4, 2] == told()
 
 
 def test_a_scrape_needs_no_client_and_no_request() -> None:
