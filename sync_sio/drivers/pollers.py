@@ -112,10 +112,11 @@ class Bell:
                     os.write(self._write_fd, b"\1\0\0\0\0\0\0\0")
 
     def on_readable(self) -> None:
-        # first the flag, then the read, and whoever polls looks at its queues after both: a ring between them is not lost
-        self._is_rung = False
+        # first the read, then the flag: a ring between them writes nothing, and whoever polls looks at its queues after both. The other
+        # way round its write would be read here, and the flag would keep everybody from ringing again
         with suppress(OSError):
             os.read(self.fd, 64)
+        self._is_rung = False
 
     def on_writable(self) -> None: ...
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..drivers.base import Waiter
+from ..drivers.locks import get_ident
 from ..drivers.strand import Strand
 from ..errors import AckTimeout, Disconnected
 from ..sockets.acks import as_result
@@ -147,6 +148,10 @@ class TestClient:
             self._forget_errors()
             raise
         self._socket = self._find()
+        if self._socket is None:
+            # a handler has sent it away already: `settle` has no strand to wait for, so it is waited for here
+            end.wait_until(lambda: not end.is_connected, self.timeout)
+            self._site.wait_until_told(self.timeout, only=self.id)
 
     def disconnect(self) -> None:
         """Leave as the JavaScript client does, and wait until the server's `disconnect` handlers have run. Idempotent.
@@ -310,7 +315,7 @@ class TestClient:
         if strand is None or strand.is_idle:
             return
         waiter = self._end.driver.waiter()
-        if strand.put(_reached, waiter, None):
+        if strand.put(_reached, waiter, strand):
             self._end.driver.run(strand)
         if not waiter.wait(self.timeout):
             raise TimeoutError(f"{self!r}: a handler has not come to its end within {self.timeout} s")
@@ -332,5 +337,6 @@ class TestClient:
             raise self._end.errors.pop(0)
 
 
-def _reached(waiter: Waiter, nothing: None) -> None:
+def _reached(waiter: Waiter, strand: Strand) -> None:
+    strand.uncork(get_ident())          # what the turn has gathered so far is sent before anybody hears that it has come so far
     waiter.set()

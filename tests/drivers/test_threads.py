@@ -517,6 +517,28 @@ def test_a_bell_without_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
     bell.close()
 
 
+@pytest.mark.parametrize("is_before", [True, False], ids=["before the read", "after it"])
+def test_a_bell_that_is_rung_while_it_is_heard_can_be_rung_again(is_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    bell = Bell()
+    read = os.read
+
+    def read_beside_a_ring(fd: int, size: int) -> bytes:
+        if is_before:
+            bell.ring()
+        data = read(fd, size)
+        if not is_before:
+            bell.ring()
+        return data
+
+    bell.ring()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", read_beside_a_ring)
+        bell.on_readable()
+    bell.ring()
+    assert os.read(bell.fd, 64)
+    bell.close()
+
+
 # -- under a switch at every bytecode, nearly ----------------------------------------------------------------------------------
 
 

@@ -26,6 +26,22 @@ def io(request: pytest.FixtureRequest) -> Iterator[Server]:
     io.close()
 
 
+def test_who_is_sent_away_at_once_is_seen_to_be_gone(io: Server) -> None:
+    """Wherever the client's thread and the server's are interrupted."""
+    io.on("connection", lambda socket: socket.disconnect())
+    gone: list[str] = []
+    io.event("disconnect", lambda socket, reason: gone.append(reason))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(1, 1001):
+            client = TestClient(io)
+            client.settle()
+            assert not client.connected and len(gone) == number
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def at_once(io: Server, *tasks: Callable[[], object]) -> None:
     """Run them beside each other, as this runtime does; raise what one of them raises."""
     problems: list[BaseException] = []
