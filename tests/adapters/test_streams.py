@@ -166,6 +166,37 @@ def test_own_clients_are_served_while_redis_is_gone_and_others_later(node: Calla
     assert [(kept.offset, kept.broadcast) for kept in later] == [(kept.offset, kept.broadcast) for kept in (two.next() for _ in range(3))]
 
 
+def test_a_stream_that_has_lost_its_newest_entries_is_not_read_again(node: Callable[[], Node], redis: RedisServer) -> None:
+    """As after a crash of a Redis that saves once a minute: nobody gets twice what was there before."""
+    one, two = node(), node()
+
+    def say(text: str) -> None:
+        one.adapter.publish_kept("/", Broadcast([text], Target()))
+        assert [each.next().broadcast.data for each in (one, two)] == [[text], [text]]
+
+    say("saved")
+    redis.client().save()
+    say("lost")
+    redis.kill()
+    until(lambda: not one.adapter.status().connected and not two.adapter.status().connected)
+    redis.start()
+    until(lambda: one.adapter.status().connected and two.adapter.status().connected)
+    assert redis.client().xlen("socket.io") == 1
+    assert one.adapter.position("/") == two.adapter.position("/") == redis.client().xrevrange("socket.io")[0][0]  # type: ignore[index]
+    one.adapter.publish("/", ServerEvent(["a question waits for nothing that is lost"]))
+    assert isinstance(two.next(), ServerEvent)
+    say("after")
+
+
+def test_an_entry_in_our_name_that_we_have_not_written_harms_nothing(node: Callable[[], Node], redis: RedisServer) -> None:
+    one, two = node(), node()
+    for number in ("x", "", "9" * 50, "7"):
+        redis.client().xadd("socket.io", {"uid": one.adapter.id, "nsp": "/", "type": "3", "data": "{}", "n": number})
+    two.adapter.publish_kept("/", Broadcast(["after"], Target()))
+    assert one.next().broadcast.data == ["after"]
+    assert one.adapter.status().last_error is None
+
+
 def test_a_session_is_found_once_with_what_was_missed(node: Callable[[], Node], redis: RedisServer) -> None:
     one, two = node(), node()
     one.adapter.publish_kept("/", Broadcast(["seen"], Target()))

@@ -135,19 +135,26 @@ class Desk:
             if self._is_handing:
                 return
             self._is_handing = True
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._is_handing = False
-                    return
-                handed = self._queue.popleft()
-            if handed.message is not None:
-                try:
-                    self._listener.received(handed.namespace, handed.server, handed.message)
-                except Exception:
-                    _log.exception("a message of %s cannot be dealt with", handed.server)
-            if handed.place:
-                self._moved(handed.stream, handed.place)
+        try:
+            while (handed := self._next()) is not None:
+                if handed.message is not None:
+                    try:
+                        self._listener.received(handed.namespace, handed.server, handed.message)
+                    except Exception:
+                        _log.exception("a message of %s cannot be dealt with", handed.server)
+                if handed.place:
+                    self._moved(handed.stream, handed.place)
+        except BaseException:               # a greenlet that is killed: whoever comes next goes on
+            self._is_handing = False
+            raise
+
+    def _next(self) -> Handed | None:
+        """Return what is handed over next. None: nothing is, and whoever asks is at it no longer."""
+        with self._lock:
+            if self._queue:
+                return self._queue.popleft()
+            self._is_handing = False
+            return None
 
     def _moved(self, stream: str, place: str) -> None:
         with self._lock:

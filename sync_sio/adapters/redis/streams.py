@@ -103,6 +103,7 @@ class RedisStreamsAdapter(OnRedis):
         super()._renew()
         self._desk: Desk
         self._timer: Timer | None = None
+        self._read_to: dict[str, str] = {}          # by stream: the newest entry that was read; of its own thread
         self._lock = native_rlock()                 # guards what follows: numbers are in the order of what is said to Redis
         self._number = 0
         self._unconfirmed: set[int] = set()
@@ -208,27 +209,32 @@ class RedisStreamsAdapter(OnRedis):
 
     def _read(self, stream: str, line: Line) -> None:
         """Read from where it was stopped, or from now on (a thread of its own)."""
-        client, desk = line.client, self._desk
+        client = line.client
         newest = client.xrevrange(stream, count=1)
         end = newest[0][0].decode() if newest else "0-0"
-        place = desk.place(stream)
-        if not place:
+        place = self._read_to.get(stream, "")
+        is_cut = wire.number(end) < wire.number(place)
+        if is_cut:
+            # Redis was started without its data, or with those of some time ago: nothing that it has is new to us
+            _log.warning("%r: stream %s has lost its newest entries", self._link.address, stream)
+            with self._lock:
+                self._added.pop(stream, None)
+        if is_cut or not place:
             place = end
-        elif wire.number(end) < wire.number(place):
-            _log.warning("%r: stream %s has begun anew: what was in it is lost", self._link.address, stream)
-            place = "0-0"
-        desk.start_at(stream, place)
+            self._desk.start_at(stream, place)
+        self._read_to[stream] = place
         line.up()
         while not line.is_over:
             found = client.xread({stream: place}, count=100, block=round(BLOCK_SECONDS * 1000))
             for _, entries in found or ():
                 for raw, fields in entries:
-                    place = raw.decode()
+                    place = self._read_to[stream] = raw.decode()
                     self._take(stream, place, fields)
 
     def _take(self, stream: str, place: str, fields: dict[bytes, bytes]) -> None:
         if fields.get(b"uid") == self.id.encode():
-            self._desk.came_back(int(fields.get(b"n", b"0")), stream, place)
+            number = fields.get(b"n", b"")
+            self._desk.came_back(int(number) if number.isdigit() and len(number) < 20 else 0, stream, place)
             return
         handed = Handed("", "", None, stream, place)
         if fields.get(b"nsp", b"").decode(errors="replace") in self._namespaces:
