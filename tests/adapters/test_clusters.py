@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ import trustme
 
 from sync_sio import Emitter
 from sync_sio.adapters.base import Broadcast, Fetch, Fetched, Target
-from sync_sio.adapters.redis import RedisAdapter, ShardedRedisAdapter
+from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
+from sync_sio.adapters.redis.ears import DEAF_SECONDS
+from sync_sio.adapters.redis.outside import Kind
+from tests.live.clusters import Cluster
 from tests.live.servers import free_port, wait_for
 from tests.redis_server import RedisServer
 
@@ -24,7 +28,8 @@ from .test_routes import exchange as pass_through
 
 pytestmark = pytest.mark.live
 
-KINDS: list[type[Adapter]] = [RedisAdapter, ShardedRedisAdapter]
+KINDS: list[type[Adapter]] = [RedisAdapter, ShardedRedisAdapter, RedisStreamsAdapter]
+EMITTERS: dict[type[Adapter], Kind] = {RedisAdapter: "redis", ShardedRedisAdapter: "sharded", RedisStreamsAdapter: "streams"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def test_servers_are_joined_by_a_cluster(nodes: list[RedisServer], group: Group,
 
         wait_for(ask, 10, lambda: str((one.asked, one.adapter.status())))
         one.until(lambda: any(isinstance(answer, Fetched) for _, _, answer in one.heard))
-    emitter = Emitter(url, adapter="redis" if kind is RedisAdapter else "sharded")
+    emitter = Emitter(url, adapter=EMITTERS[kind])
     emitter.emit("outside")
     for listener in (one, two):
         listener.until(lambda listener=listener: listener.has_heard("outside"))
@@ -92,12 +97,14 @@ def test_sentinel_says_who_is_the_master(redis_server: Path, tmp_path: Path, gro
         with sentinel:
             wait_for(lambda: sentinel.client().sentinel_slaves("main"), 30)
             url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
-            one, two = group.add(RedisAdapter(url), "/"), group.add(RedisAdapter(url), "/")
-            exchange(group, one, two)
+            pairs = [(group.add(kind(url), "/"), group.add(kind(url), "/")) for kind in (RedisAdapter, RedisStreamsAdapter)]
+            for one, two in pairs:
+                exchange(group, one, two)
             master.kill()
             wait_for(lambda: sentinel.client().sentinel_master("main")["port"] == replica.port, 30)
-            group.say_until_heard(one, two, "after the fail-over")
-            group.say_until_heard(two, one, "and back")
+            for one, two in pairs:
+                group.say_until_heard(one, two, "after the fail-over")
+                group.say_until_heard(two, one, "and back")
 
 
 def test_tls(redis_server: Path, tmp_path: Path, group: Group) -> None:  # noqa: F811
@@ -121,6 +128,19 @@ def test_tls(redis_server: Path, tmp_path: Path, group: Group) -> None:  # noqa:
         if server._process is not None:
             raise
         pytest.skip("this redis-server speaks no TLS")
+
+
+def test_a_process_that_stood_still_does_not_blame_the_cluster(nodes: list[RedisServer], tmp_path: Path) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    with Cluster("ShardedRedisAdapter", url, tmp_path, "threads") as cluster:
+        (member,) = cluster.members
+        cluster.until(lambda: member.do("status")[0])
+        member.send_signal(signal.SIGSTOP)
+        sleep(DEAF_SECONDS + 1)
+        member.send_signal(signal.SIGCONT)
+        lag = member.do("status")[1]
+        wait_for(lambda: member.do("status")[1] != lag, 20)       # it has heard itself again
+        assert member.do("status")[0] and "not connected" not in member.log(), member.log()
 
 
 def exchange(group: Group, one: Listener, two: Listener) -> None:  # noqa: F811

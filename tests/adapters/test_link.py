@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from sync_sio.adapters.redis.address import Address
+from sync_sio.adapters.redis.link import Link
+from sync_sio.adapters.redis.questions import Questions
+from sync_sio.drivers.choose import choose
+from tests.live.servers import wait_for
 from tests.redis_server import RedisServer
 from tests.tools import ROOT
 
@@ -86,9 +93,6 @@ def test_a_link_comes_back_and_stops_nothing_meanwhile(redis: RedisServer, kind:
 
 
 def test_a_link_that_never_connected_says_so_and_ends(tmp_path: Path) -> None:
-    from sync_sio.adapters.redis.link import Link
-    from sync_sio.drivers.choose import choose
-
     driver = choose("threads", None, None)
     for url in (f"unix://{tmp_path}/none", f"redis+cluster://127.0.0.1:{_unused_port()}"):
         link = Link(url)
@@ -102,6 +106,40 @@ def test_a_link_that_never_connected_says_so_and_ends(tmp_path: Path) -> None:
         assert link._waiting_bytes <= 16_000_000
         link.close()
     driver.stop(1)
+
+
+def test_nothing_is_kept_and_no_thread_stays_after_the_end(redis: RedisServer) -> None:
+    driver = choose("threads", None, None)
+    for _ in range(50):
+        link = Link(redis.url)
+        link.start(driver)
+        answers: Queue[object] = Queue()
+        link.ask(lambda client: client.ping(), lambda answer, error, answers=answers: answers.put(answer))
+        assert answers.get(timeout=20) is True
+        link.close()
+        link.say("PUBLISH", "x", "." * 1000)
+        assert not link._waiting and not link._waiting_bytes
+    wait_for(lambda: not any("redis" in thread.name for thread in threading.enumerate()), 20, lambda: str(threading.enumerate()))
+    driver.stop(1)
+
+
+def test_questions_that_wait_have_a_limit() -> None:
+    heard: set[str] = set()
+    questions, asked = Questions(heard.__contains__), list[int]()
+    for number in range(20):
+        questions.ask(("a", "b"), partial(asked.append, number), 1_000_000)
+    for number in range(20, 2000):
+        questions.ask(("a",), partial(asked.append, number), 100)
+    heard.add("a")
+    questions.look()
+    assert asked == list(range(1000, 2000))
+    for number in range(20):
+        questions.ask(("a", "b"), partial(asked.append, number), 1_000_000)
+    heard.add("b")
+    questions.look()
+    assert asked[1000:] == list(range(4, 20))
+    questions.ask(("a", "b"), partial(asked.append, 0), 100_000_000)        # nothing is in its way
+    assert asked[-1] == 0
 
 
 def _unused_port() -> int:

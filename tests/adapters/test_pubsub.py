@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sync_sio import Emitter, Server
-from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Message, Target
+from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Kept, Message, Target
 from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
 from sync_sio.drivers.base import Driver
 from sync_sio.drivers.choose import choose
@@ -20,8 +20,8 @@ from tests.redis_server import RedisServer
 
 from .proxy import Proxy
 
-Adapter = RedisAdapter | ShardedRedisAdapter
-KINDS = [RedisAdapter, ShardedRedisAdapter]
+Adapter = RedisAdapter | ShardedRedisAdapter | RedisStreamsAdapter
+KINDS: list[type[RedisAdapter | ShardedRedisAdapter]] = [RedisAdapter, ShardedRedisAdapter]
 
 
 class Listener:
@@ -36,7 +36,9 @@ class Listener:
         self.adapter: Adapter
         self.changed = threading.Condition()
 
-    def received(self, namespace: str, server: str, message: Message | Answer) -> None:
+    def received(self, namespace: str, server: str, message: Message | Answer | Kept) -> None:
+        if isinstance(message, Kept):
+            message = message.broadcast
         with self.changed:
             self.heard.append((namespace, server, message))
             self.changed.notify_all()

@@ -40,9 +40,9 @@ class Ear:
 class Node:
     """A server's adapter, and what it was told."""
 
-    def __init__(self, driver: Driver, url: str) -> None:
+    def __init__(self, driver: Driver, url: str, max_len: int) -> None:
         self.ear = Ear()
-        self.adapter = RedisStreamsAdapter(url, max_len=100)
+        self.adapter = RedisStreamsAdapter(url, max_len=max_len)
         listener: AdapterListener = self.ear
         self.adapter.start(listener, driver)
         self.adapter.enter("/")
@@ -64,11 +64,11 @@ def driver() -> Iterator[Driver]:
 
 
 @pytest.fixture
-def node(driver: Driver, redis: RedisServer) -> Iterator[Callable[[], Node]]:
+def node(driver: Driver, redis: RedisServer) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
-    def make() -> Node:
-        node = Node(driver, redis.url)
+    def make(max_len: int = 100) -> Node:
+        node = Node(driver, redis.url, max_len)
         nodes.append(node)
         until(lambda: node.adapter.status().connected)
         return node
@@ -240,6 +240,24 @@ def test_a_session_is_given_back_only_if_nothing_may_be_lost(node: Callable[[], 
     for offset, more in ((middle, {}), (first, {"sure": wire.number(middle)}), (None, {"came": middle}), (first, {"came": middle})):
         session(**more)
         assert one.restore("pid", offset) is not None, (offset, more)
+
+
+@pytest.mark.timeout(15)
+def test_what_piles_up_while_redis_is_away_does_not_slow_down_what_comes(node: Callable[..., Node], redis: RedisServer) -> None:
+    """Each event more costs what the first did: not a look at all that wait."""
+    one, two = node(50_000), node()
+    redis.kill()
+    until(lambda: not one.adapter.status().connected)
+    count = 20_000
+    for number in range(count):
+        one.adapter.publish_kept("/", Broadcast([number], Target()))
+    one.adapter.publish("/", Fetch(Target(), "r"))
+    assert [one.next().broadcast.data for _ in range(count)] == [[number] for number in range(count)]
+    redis.start()
+    for number in range(count):
+        assert two.next().broadcast.data == [number]
+    assert isinstance(two.next(), Fetch)
+    assert not one.adapter._held and not one.adapter._unconfirmed and not one.adapter._desk._fresh and not one.adapter._desk._own
 
 
 def test_nothing_is_found_and_nobody_waits_while_redis_is_gone(node: Callable[[], Node], redis: RedisServer) -> None:

@@ -92,6 +92,7 @@ class Ears:
 
     def _change(self, kind: str, channels: tuple[str, ...], is_wanted: bool) -> None:
         with self._lock:
+            is_looked_at = bool(self._changes)
             for channel in channels:
                 if is_wanted == (channel in self._wanted):
                     continue
@@ -101,7 +102,7 @@ class Ears:
                     del self._wanted[channel]
                     self._there.discard(channel)
                 self._changes.append((kind if is_wanted else _UN[kind], channel))
-        if self._line is not None and self._line.is_up:
+        if self._line is not None and self._line.is_up and not is_looked_at:
             self._link.say("PUBLISH", self._own, b"look")       # whoever listens sleeps until something comes
 
     # -- on the thread that listens ----------------------------------------------------------------------------------------
@@ -116,12 +117,15 @@ class Ears:
         self._subscribe(pubsub, wanted)
         is_patched = is_monkey_patched()
         asked_at: float | None = None
-        heard_at = next_ping = now()
+        heard_at = next_ping = looked_at = now()
         in_a_row = 0
         try:
             while not line.is_over:
                 said = pubsub.parse_response(block=False, timeout=PING_SECONDS / 2)
                 time = now()
+                if time - looked_at > PING_SECONDS:
+                    heard_at = time         # this process stood still: Redis is not to blame
+                looked_at = time
                 if said is not None:
                     heard_at = time
                     self._take(said, line, missing)

@@ -81,7 +81,8 @@ class Line:
                 begun = link.driver.now()
                 try:
                     self.client = link.address.client()
-                    self._work(self)
+                    if not self.is_over:    # it may have been halted while there was no client yet
+                        self._work(self)
                     error: BaseException | None = None
                 except link.address.troubles as trouble:
                     error = trouble
@@ -156,6 +157,8 @@ class Link:
         self.is_over = True
         with self._lock:
             lines, self._lines = self._lines, []
+            self._waiting.clear()
+            self._waiting_bytes = 0
             bells = [self._bell, self._asking_bell]
         for bell in bells:
             if bell is not None:
@@ -238,13 +241,17 @@ class Link:
     def say(self, *command: Value, tell: Tell | None = None, again: tuple[Value, ...] | None = None) -> None:
         """Send a command, in the order of the calls. Never waits: while Redis cannot be reached, what is said is kept, up to a limit.
 
+        After `close` nothing is sent, and nobody is told.
+
         Args:
             tell: called with the reply, or with the exception, on the thread that sends; with an exception, too, when it was too much.
             again: a command that does the same, unless this one has arrived: sent when the connection broke before the reply.
         """
-        size = sum(len(part) for part in command if isinstance(part, str | bytes)) + 100
+        size = size_of(command)
         dropped: list[Tell] = []
         with self._lock:
+            if self.is_over:
+                return
             self._waiting.append((command, tell, size, again))
             self._waiting_bytes += size
             while self._waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > 1:
@@ -360,10 +367,10 @@ class Link:
         while not line.is_over:
             with self._lock:
                 entry = self._questions.popleft() if self._questions else None
-                bell = self._asking_bell = self.driver.waiter() if entry is None else self._asking_bell
+                bell = self._asking_bell = None if entry is not None or line.is_over else self.driver.waiter()
             if entry is None:
-                assert bell is not None
-                bell.wait()
+                if bell is not None:
+                    bell.wait()
                 continue
             question, tell = entry
             try:
@@ -374,7 +381,6 @@ class Link:
                     raise
             else:
                 tell(answer, None)
-
 
     def _fail(self, error: BaseException) -> None:
         while self._questions:
@@ -388,6 +394,11 @@ def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client
         with suppress(*troubles):        # a replica that is down has no subscribers
             count += sum(number for _, number in node.redis_connection.pubsub_numsub(channel))
     return count
+
+
+def size_of(command: tuple[Value, ...]) -> int:
+    """Return about how many bytes a command takes."""
+    return sum(len(part) for part in command if isinstance(part, str | bytes)) + 100
 
 
 def _attempt(client: Any, command: tuple[Value, ...], address: Address) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from ...drivers.base import Driver
 from ..base import AdapterListener, AdapterStatus
 from .ears import PLAIN, Ears, server_id
-from .link import Link, Value
+from .link import Link, Value, size_of
 from .questions import Questions
 from .routes import Routes
 from .shards import ShardedEars
@@ -146,7 +146,7 @@ class OnRedis:
     def _ask(self, namespace: str, request: str, *command: Value) -> None:
         """Publish a request as soon as its answers can be heard, and tell the listener how many have got it."""
         say = partial(self._link.say, *command, tell=partial(self._asked, namespace, request))
-        self._questions.ask(tuple(channel for _, channel, _ in self._subscriptions(namespace)), say)
+        self._questions.ask(tuple(channel for _, channel, _ in self._subscriptions(namespace)), say, size_of(command))
 
     def _look(self) -> None:
         self._questions.look()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from ...drivers.base import Driver, Waiter
@@ -50,7 +50,8 @@ class Desk:
         self._lock = native_rlock()
         self._queue: deque[Handed] = deque()
         self._is_handing = False
-        self._own: dict[int, Own] = {}
+        self._own: OrderedDict[int, Own] = OrderedDict()       # the oldest first
+        self._fresh: deque[int] = deque()       # of these, and of some that were: those that clients here have not got
         self._places: dict[str, str] = {}
         self._awaited: list[tuple[str, int, Waiter]] = []
         self.lag = 0.0
@@ -65,31 +66,40 @@ class Desk:
         """It is about to be put into the stream."""
         with self._lock:
             self._own[number] = Own(namespace, broadcast, self._driver.now())
+            self._fresh.append(number)
 
     def deliver_late(self, patience: float) -> None:
         """Give our clients what has not come back for `patience` seconds. Not in phase one."""
         before = self._driver.now() - patience
         with self._lock:
-            for number, own in list(self._own.items()):
-                if own.at > before:
-                    break                       # those after it are younger
-                if not own.is_early:
-                    own.is_early = True
-                    self._queue.append(Handed(own.namespace, self._server, Kept(own.broadcast, "", number)))
-                elif own.at < before - FORGET_SECONDS:
-                    del self._own[number]
+            while (own := self._oldest_fresh()) is not None and own.at <= before:
+                own.is_early = True
+                number = self._fresh.popleft()
+                self._queue.append(Handed(own.namespace, self._server, Kept(own.broadcast, "", number)))
+            while (own := next(iter(self._own.values()), None)) is not None and own.at < before - FORGET_SECONDS:
+                self._own.popitem(last=False)
         self._hand_over()
 
     def has_late(self) -> bool:
         """Tell whether `deliver_late` has anything to do."""
         with self._lock:
-            own = next((own for own in self._own.values() if not own.is_early), None)
+            own = self._oldest_fresh()
         return own is not None and own.at <= self._driver.now() - PATIENCE_SECONDS
+
+    def _oldest_fresh(self) -> Own | None:
+        """Return what clients here have waited for for longest, the first of `_fresh` (the lock held)."""
+        while self._fresh:
+            own = self._own.get(self._fresh[0])
+            if own is not None:
+                return own
+            self._fresh.popleft()
+        return None
 
     def refused(self, number: int) -> None:
         """It will not come back."""
         with self._lock:
             own = self._own.pop(number, None)
+            self._oldest_fresh()                # what is not there any more is let go
             if own is not None and not own.is_early:
                 self._queue.append(Handed(own.namespace, self._server, own.broadcast))
         self._hand_over()
@@ -100,6 +110,7 @@ class Desk:
         """The stream has brought an entry of ours."""
         with self._lock:
             own = self._own.pop(number, None)
+            self._oldest_fresh()
             kept = None if own is None else Kept(own.broadcast, place, number if own.is_early else 0)
             if own is not None and not own.is_early:
                 self.lag = self._driver.now() - own.at

@@ -90,14 +90,14 @@ class ShardedEars:
         if node is None:
             raise ConnectionError(f"{name} is not in the cluster")
         pubsub = node.redis_connection.pubsub()
-        looked_at: frozenset[str] = frozenset()
+        seen: frozenset[str] = frozenset()
         mine: set[str] = set()
-        heard_at = asked_at = now()
+        heard_at = asked_at = looked_at = now()
         try:
             while not line.is_over:
                 wanted = self._wanted
-                if wanted is not looked_at:
-                    looked_at = wanted
+                if wanted is not seen:
+                    seen = wanted
                     here = {channel for channel in wanted if client.get_node_from_key(channel).name == name}
                     for command, channels in (("SSUBSCRIBE", here - mine), ("SUNSUBSCRIBE", mine - here)):
                         for channel in channels:
@@ -106,8 +106,12 @@ class ShardedEars:
                 line.up()
                 if pubsub.connection is None:
                     line.halted.wait(LOOK_SECONDS)      # nothing of what is wanted is at this node
+                    looked_at = heard_at = now()
                     continue
                 said = pubsub.parse_response(block=False, timeout=LOOK_SECONDS)
+                last, looked_at = looked_at, now()
+                if looked_at - last > PING_SECONDS:
+                    heard_at = looked_at                # this process stood still: Redis is not to blame
                 if said is not None:
                     heard_at = now()
                     self._take(said, mine)

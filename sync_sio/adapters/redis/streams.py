@@ -7,7 +7,7 @@ it stopped, so a connection that was lost costs nothing. Questions and answers g
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from .ears import PLAIN
 from .link import Line, Value
 from .on_redis import OnRedis, Subscription
 from .own import PATIENCE_SECONDS, Desk, Handed
+from .questions import Held
 from .sessions import Search
 from .streams_wire import Body
 
@@ -29,8 +30,6 @@ BLOCK_SECONDS: Final = 1.0
 TICK_SECONDS: Final = 0.25
 AFTER_SECONDS: Final = 1.0
 """How long a question is held back for what its server has put into the stream before."""
-MAX_HELD: Final = 1000
-"""Questions that may wait for what was published before them to be in the stream."""
 
 ADD_ONCE: Final = """
 local bound, seen = '+', 0
@@ -106,9 +105,9 @@ class RedisStreamsAdapter(OnRedis):
         self._read_to: dict[str, str] = {}          # by stream: the newest entry that was read; of its own thread
         self._lock = native_rlock()                 # guards what follows: numbers are in the order of what is said to Redis
         self._number = 0
-        self._unconfirmed: set[int] = set()
+        self._unconfirmed: OrderedDict[int, None] = OrderedDict()
         self._added: dict[str, str] = {}            # by stream: our newest entry that is surely in it
-        self._held: deque[tuple[int, Callable[[], None]]] = deque()
+        self._held: Held[int] = Held()              # questions that wait for what was said before them to be in the stream
 
     def _begin(self, driver: Driver) -> None:
         self._desk = Desk(self._listener, driver, self.id)
@@ -159,7 +158,7 @@ class RedisStreamsAdapter(OnRedis):
         with self._lock:
             self._number += 1
             number = self._number
-            self._unconfirmed.add(number)
+            self._unconfirmed[number] = None
             if own is not None:
                 self._desk.expect(number, namespace, own)
             fields = wire.entry(self.id, namespace, body, number)
@@ -176,12 +175,12 @@ class RedisStreamsAdapter(OnRedis):
             self._link.driver.spawn(self._desk.refused, number)
         held = []
         with self._lock:
-            self._unconfirmed.discard(number)
+            self._unconfirmed.pop(number, None)
             if not isinstance(reply, Exception):
                 self._added[stream] = reply.decode() if isinstance(reply, bytes) else reply
-            oldest = min(self._unconfirmed, default=self._number + 1) if self._held else 0
-            while self._held and self._held[0][0] < oldest:
-                held.append(self._held.popleft()[1])
+            if self._held:
+                oldest = next(iter(self._unconfirmed), self._number + 1)
+                held = self._held.take(oldest.__gt__, in_order=True)
         for say in held:
             say()
 
@@ -190,8 +189,7 @@ class RedisStreamsAdapter(OnRedis):
         say = partial(self._say_after, namespace, body, request)
         with self._lock:
             if self._unconfirmed:
-                if len(self._held) < MAX_HELD:
-                    self._held.append((self._number, say))
+                self._held.keep(self._number, say, len(wire.envelope(self.id, namespace, body)))
                 return
         say()
 
