@@ -242,22 +242,23 @@ def test_a_session_is_given_back_only_if_nothing_may_be_lost(node: Callable[[], 
         assert one.restore("pid", offset) is not None, (offset, more)
 
 
-@pytest.mark.timeout(15)
+@pytest.mark.timeout(30)
 def test_what_piles_up_while_redis_is_away_does_not_slow_down_what_comes(node: Callable[..., Node], redis: RedisServer) -> None:
     """Each event more costs what the first did: not a look at all that wait."""
     one, two = node(50_000), node()
     redis.kill()
     until(lambda: not one.adapter.status().connected)
-    count = 20_000
+    count = 30_000
     for number in range(count):
         one.adapter.publish_kept("/", Broadcast([number], Target()))
     one.adapter.publish("/", Fetch(Target(), "r"))
     assert [one.next().broadcast.data for _ in range(count)] == [[number] for number in range(count)]
     redis.start()
-    for number in range(count):
-        assert two.next().broadcast.data == [number]
-    assert isinstance(two.next(), Fetch)
-    assert not one.adapter._held and not one.adapter._unconfirmed and not one.adapter._desk._fresh and not one.adapter._desk._own
+    heard = [two.next() for _ in range(count + 1)]
+    assert [each.broadcast.data[0] for each in heard if isinstance(each, Kept)] == list(range(count))
+    assert any(isinstance(each, Fetch) for each in heard)
+    left = (one.adapter._held, one.adapter._unconfirmed, one.adapter._desk._fresh, one.adapter._desk._own)
+    until(lambda: not any(left))
 
 
 def test_nothing_is_found_and_nobody_waits_while_redis_is_gone(node: Callable[[], Node], redis: RedisServer) -> None:
