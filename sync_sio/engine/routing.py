@@ -73,7 +73,7 @@ class Routing:
         self.bus: Bus | None = None
         if environ is not None:
             meeting = Meeting(f"{WIRE} {program_of(environ)} {server.purpose}")
-            self.bus = Bus(meeting, server.driver, self._arrived)
+            self.bus = Bus(meeting, server.driver, self._arrived, server.notices.warn)
         self.id = new_id() if self.bus is None else self.bus.id
 
     def go_far(self, carrier: Carrier) -> None:
@@ -172,7 +172,7 @@ class Routing:
             far.close()
             relay.close()
             return busy(self._server, cors)
-        answer = relay.wait()
+        answer = relay.wait(self._server.options.ping_interval + self._server.options.ping_timeout)
         return busy(self._server, cors) if answer is None else Answer(*answer)
 
     # -- from another server -------------------------------------------------------------------------------------------------

@@ -41,12 +41,16 @@ class Ear(Protocol):
         ...
 
 
+def _say_nothing(cause: str, message: str, *args: object) -> None: ...
+
+
 class Bus:
     """This worker's part of it. Any thread; the loop calls what begins with `_on`.
 
     Args:
         meeting: where the others are.
         passed: gets (payload, descriptor) of a request that another worker passes on; phase one.
+        warn: as `Notices.warn`, for what an operator must act on.
 
     Attributes:
         id: this worker's, with which the ids of its sessions begin.
@@ -54,13 +58,16 @@ class Bus:
         ear: hears messages; None: nobody does.
     """
 
-    def __init__(self, meeting: Meeting, driver: Driver, passed: Callable[[bytes, int], None]) -> None:
+    def __init__(
+        self, meeting: Meeting, driver: Driver, passed: Callable[[bytes, int], None], warn: Callable[..., None] = _say_nothing
+    ) -> None:
         self.id = meeting.id
         self.is_ready = False
         self.ear: Ear | None = None
         self._meeting = meeting
         self._driver = driver
         self._passed = passed
+        self._warn = warn
         self._lock = native_lock()
         self._to: dict[str, Link] = {}
         self._from: dict[str, Link] = {}
@@ -166,7 +173,7 @@ class Bus:
                     self._to[worker] = link
                     self._links.add(link)
                     link.other = self._from.get(worker)
-                    if is_first:
+                    if is_first and worker not in self._from:
                         self._unknowing.add(worker)
             if is_new:
                 self._driver.watch(link)
@@ -235,6 +242,8 @@ class Bus:
 
     def _on_ended(self, link: Link) -> None:
         worker = link.peer
+        if link.trouble:
+            self._warn(link.trouble, "worker %s: %s", worker or "?", link.trouble)
         with self._lock:
             self._links.discard(link)
             was_to = self._to.get(worker) is link

@@ -56,6 +56,7 @@ class Link:
         peer: who is at the other end; `""` until it has said so.
         strand: messages of one worker are dealt with in their order.
         other: the link in the other direction, if this one was dialled here and that one has ever been there.
+        trouble: why it was ended, if an operator must know.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Link:
         self._take = take
         self._ended = ended
         self.other: Link | None = None
+        self.trouble = ""
         self._is_over = False
         self._waiting: deque[tuple[memoryview, Carried | None]] = deque([(memoryview(greeting), None)] if greeting else ())
         self._waiting_bytes = len(greeting)
@@ -123,7 +125,8 @@ class Link:
                 self._drain()
                 if self._waiting and not self._is_over:
                     self._arm()
-            elif self._waiting_bytes > MAX_WAITING:
+            elif self._waiting_bytes - len(self._waiting[0][0]) > MAX_WAITING:      # the first may be a large one that is being read
+                self.trouble = "it does not read what it is told: over 64 MiB that waited are dropped, and its clients miss broadcasts"
                 self._give_up()
         return True
 
@@ -182,6 +185,8 @@ class Link:
         self._note_descriptors(extra)
         if not data or flags & _socket.MSG_CTRUNC:
             # none is free for what came: a request must never be taken for that of another descriptor
+            if data:
+                self.trouble = "no descriptor is free for the connections that it hands over: see `ulimit -n`"
             self.close()
             return
         self._buffer += data
@@ -218,18 +223,25 @@ class Link:
         """In the child of a fork: give the descriptor back, the parent has its own. Else nobody would see when the parent dies."""
         self.fd = -1
         self._sock.close()
+        for _, carried in self._waiting:
+            if carried is not None:
+                carried.close()
+        self._close_descriptors()
 
     def on_discarded(self) -> None:
         with self.lock:
             self._sock.close()
-            numbers, self._descriptors = self._descriptors, deque()
             waiter = self._all_sent
         if waiter is not None:
             waiter.set()
+        self._close_descriptors()
+        self._ended(self)
+
+    def _close_descriptors(self) -> None:
+        numbers, self._descriptors = self._descriptors, deque()
         for number in numbers:
             with suppress(OSError):
                 os.close(number)
-        self._ended(self)
 
     # -- Flow: messages that wait for their turn -----------------------------------------------------------------------------
 

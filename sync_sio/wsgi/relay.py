@@ -37,9 +37,15 @@ class Relay:
         self._waiter = driver.waiter()
         driver.watch(self)
 
-    def wait(self) -> tuple[int, HeaderList, bytes] | None:
-        """Block until it is there. Returns status, headers and body; None: whoever had to answer has gone."""
-        self._waiter.wait()
+    def wait(self, timeout: float) -> tuple[int, HeaderList, bytes] | None:
+        """Block until it is there. Returns status, headers and body; None: whoever had to answer has gone, or stands still.
+
+        Args:
+            timeout: seconds; a poll is answered by a ping at the latest, and a client that hears nothing for longer has given up.
+        """
+        if not self._waiter.wait(timeout):
+            self.close()
+            return None
         head, end, body = bytes(self._received).partition(b"\r\n\r\n")
         if not end:
             return None

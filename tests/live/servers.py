@@ -269,5 +269,6 @@ def command_of(kind: str, port: int, environ: dict[str, str]) -> list[str]:
             command += ["--threads", "4"]
         if "LIVE_CERTFILE" in environ:
             command += ["--certfile", environ["LIVE_CERTFILE"], "--keyfile", environ["LIVE_KEYFILE"]]
+        # gunicorn.conf.py, here, is found by itself
         return [*command, "--worker-tmp-dir", "/dev/shm", environ.get("LIVE_APP", "app:application")]
     return [python, str(HERE / "launch.py"), kind, str(port)]

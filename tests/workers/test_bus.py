@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,16 +24,17 @@ SECONDS = 10.0
 
 
 class Worker:
-    """One of several; `heard` and `passed` are what came."""
+    """One of several; `heard`, `passed` and `warned` are what came."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Bus] = Bus) -> None:
         self.driver = ThreadsDriver()
         self.heard_: list[tuple[str, bytes]] = []
         self.passed: list[tuple[bytes, int]] = []
         self.changed = threading.Condition()
         self.gate = threading.Event()
         self.gate.set()
-        self.bus = Bus(Meeting("test"), self.driver, self.take)
+        self.warned: list[str] = []
+        self.bus = kind(Meeting("test"), self.driver, self.take, self.warn)
         self.bus.ear = self
         self.bus.wait_until_ready()
 
@@ -40,6 +42,9 @@ class Worker:
         with self.changed:
             self.passed.append((payload, number))
             self.changed.notify_all()
+
+    def warn(self, cause: str, message: str, *args: object) -> None:
+        self.warned.append(message % args)
 
     def heard(self, worker: str, payload: bytes) -> None:
         self.gate.wait(SECONDS)
@@ -131,6 +136,20 @@ def test_who_never_reads_is_given_up_and_found_again(workers: list[Worker], monk
         with two.changed:
             two.changed.wait(0.05)
     assert len(two.heard_) < 1000
+    assert f"worker {two.bus.id}: it does not read what it is told" in one.warned[0]
+
+
+def test_a_message_may_be_larger_than_all_that_may_wait_behind_it(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, _ = workers
+    monkeypatch.setattr(link, "MAX_WAITING", 100_000)
+    two.gate.clear()
+    two.bus._from[one.bus.id].max_queued_bytes = 0          # so that nothing more is read while one is dealt with
+    said = [b"first", b"x" * 3_000_000, b"behind it"]
+    for payload in said:
+        one.bus.tell(two.bus.id, payload)
+    two.gate.set()
+    assert [payload for _, payload in two.wait_for(3)] == said
+    assert one.warned == []
 
 
 def test_the_end_of_a_worker_comes_behind_what_it_said(workers: list[Worker]) -> None:
@@ -224,6 +243,9 @@ def test_a_descriptor_that_cannot_be_taken_is_no_other_requests(workers: list[Wo
         patch.setattr(link, "_DESCRIPTORS", 0)      # as if none was free
         with hand_over(b"lost") as client:
             assert client.recv(1) == b""
+        while not two.warned:                       # it was closed just before
+            time.sleep(0.001)
+    assert two.warned == [f"worker {one.bus.id}: no descriptor is free for the connections that it hands over: see `ulimit -n`"]
     clients = []
     while not two.passed:
         clients.append(hand_over(b"%d" % len(clients)))
@@ -259,6 +281,7 @@ def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
+        os.close(writing)                   # or it would outlive a test that fails
         one.bus.abandon()
         os.read(reading, 1)
         os._exit(0)
@@ -268,3 +291,55 @@ def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
     os.waitpid(child, 0)
     os.close(reading)
     os.close(writing)
+
+
+def test_who_has_dialled_a_new_worker_already_is_not_waited_for(workers: list[Worker]) -> None:
+    """It is asked for a session of the new one, and so dials it, just while that one dials it, too."""
+    one, *_ = workers
+    me = threading.get_ident()
+    has_dialled = threading.Event()
+
+    class New(Bus):
+        def _connect(self, worker: str, path: str) -> Any:
+            if worker == one.bus.id and threading.get_ident() == me:
+                assert one.bus.has(self.id)
+                while worker not in self._from:
+                    time.sleep(0.001)
+            return super()._connect(worker, path)
+
+        def _dial(self, is_first: bool = False) -> None:
+            if not is_first:
+                has_dialled.wait(SECONDS)           # the loop, which has heard of it and would dial it first
+            super()._dial(is_first)
+            has_dialled.set()
+
+    began = time.monotonic()
+    new = Worker(New)
+    workers.append(new)
+    assert time.monotonic() - began < bus.READY_TIMEOUT         # which it waits for somebody who does not answer
+
+
+def test_the_child_of_a_fork_keeps_no_client(workers: list[Worker]) -> None:
+    """What was under way to a worker, or from one, is the parent's."""
+    one, two, _ = workers
+    two.gate.clear()
+    two.bus._from[one.bus.id].max_queued_bytes = 0
+    client, server = socket.socketpair()
+    with client:
+        for payload in (b"first", b"x" * 3_000_000):        # nothing more is read, and the request waits here
+            one.bus.tell(two.bus.id, payload)
+        assert one.bus.hand_over(two.bus.id, b"request", PlainStream(PlainSocket(fileno=server.detach())))
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(writing)               # or it would outlive a test that fails
+            one.bus.abandon()
+            os.read(reading, 1)
+            os._exit(0)
+        one.bus.close()                     # while the child lives
+        client.settimeout(SECONDS)
+        assert client.recv(1) == b""
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)

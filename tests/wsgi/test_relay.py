@@ -11,7 +11,7 @@ from sync_sio.drivers.keeping import PlainSocket
 from sync_sio.drivers.streams import PlainStream
 from sync_sio.drivers.threads import ThreadsDriver
 from sync_sio.wsgi import relay
-from sync_sio.wsgi.relay import Pump
+from sync_sio.wsgi.relay import Pump, Relay, pair
 from tests.live.servers import wait_for
 
 MUCH = bytes(range(256)) * 8 * 1024
@@ -92,3 +92,26 @@ def test_who_takes_nothing_of_the_last_bytes_is_not_waited_for_without_end(
         owner.close()
         wait_for(lambda: driver.audit() == [], 10, lambda: str(driver.audit()))
         assert len(read_all(client)) < relay.MANY
+
+
+def test_an_answer_is_whole_or_none(driver: ThreadsDriver) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\nX-Mine: a\r\n\r\nok"
+    for said, answer in (
+        (whole, (200, [("Content-Length", "2"), ("X-Mine", "a")], b"ok")),
+        (whole[:-1], None),
+        (whole[:30], None),
+        (b"", None),
+    ):  # fmt: skip
+        near, far = pair()
+        waiting = Relay(driver, near)
+        if said:
+            far.send(said)
+        far.close()
+        assert waiting.wait(10) == answer
+
+
+def test_who_stands_still_is_not_waited_for(driver: ThreadsDriver) -> None:
+    near, far = pair()
+    assert Relay(driver, near).wait(0.01) is None
+    wait_for(lambda: far.recv(1) == b"")
+    far.close()

@@ -17,6 +17,11 @@ graceful_timeout = 10
 # max_requests_jitter = 10_000
 
 
+def post_fork(server, worker):
+    """A SIGTERM that comes while a worker starts ends it. Without this it is lost, and a stop or a reload takes all of graceful_timeout."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def post_worker_init(worker):
     """On SIGTERM tell clients at once that the worker ends. Without this they are told when its last page is done, or not at all."""
     from app import io
