@@ -144,8 +144,19 @@ def main(arguments: list[str] | None = None) -> int:
     emit.add_argument("--adapter", choices=("redis", "sharded", "streams"), default="redis", help="what the servers have")
     emit.add_argument("event")
     emit.add_argument("args", nargs="*", metavar="JSON", help="each is one argument of the event")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     return _client(chosen.force) if chosen.command == "client" else _emit(chosen)
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """Write `--to ROOM` as `--to=ROOM`: one socket's id in 64 begins with a dash, which would be taken for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in {"--to", "--except"}:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _version() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync_sio import Emitter, Server
+from sync_sio import Emitter, Server, __main__
 from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Kept, Message, Target
 from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
 from sync_sio.drivers.base import Driver
@@ -211,6 +211,20 @@ def test_joins_of_rooms_that_have_channels_cost_one_subscription(redis: RedisSer
             io.to(sid).local.sockets_join(["room"])
         wait_for(lambda: calls() > before, 10)
         assert calls() == before + 1
+    io.close()
+
+
+def test_a_room_may_begin_with_a_dash_on_the_command_line_as_ids_do(redis: RedisServer) -> None:
+    io = Server(adapter=RedisAdapter(redis.url), runtime="threads")
+    with TestClient(io) as first, TestClient(io) as second:
+        wait_for(lambda: io.adapter_status().connected, 10)
+        for member in (first, second):
+            member.socket.join("-room")
+        second.socket.join("--to")
+        for command in ("--to -room --except --to hello", "--to=--to hello", "--to -room end"):
+            assert __main__.main(["emit", "--url", redis.url, *command.split()]) == 0
+        for member in (first, second):
+            assert [member.receive()[0] for _ in "12"] == ["hello", "end"]
     io.close()
 
 
