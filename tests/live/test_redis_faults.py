@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(IS_REFERENCE, reason=
 SHORT = [Fault(kind, 0.5) for kind in FAULTS]
 LONG = [Fault("kill", 10.0), Fault("pause", 10.0)]
 WITHIN = 2.0
-"""Seconds after Redis has come back in which broadcasts cross again; one in ten may take longer, as other tests run meanwhile."""
+"""Seconds after Redis has come back in which broadcasts cross again."""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_redis_goes_away_and_comes_back(
 ) -> None:
     with RedisServer(redis_server, tmp_path) as redis, Cluster(adapter, redis.url, tmp_path, *KINDS) as cluster:
         took = go_through(redis, cluster, faults)
-        assert len(took) == len(faults) and sum(seconds <= WITHIN for seconds in took) >= len(faults) * 9 // 10, took
+        assert len(took) == len(faults) and max(took) <= WITHIN, took
         for member in cluster.members:
             if member.kind != "node":
                 assert "Traceback" not in member.log()

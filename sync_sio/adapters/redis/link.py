@@ -21,7 +21,7 @@ from ...drivers.locks import native_rlock
 from .address import Address, disconnect, forget
 
 FIRST_WAIT: Final = 0.05
-LONGEST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 0.5
 """Seconds between two tries to connect; doubled from the first to the longest."""
 STEADY_SECONDS: Final = 5.0
 """A connection that has held for so long was a good one: the next tries begin at the shortest wait again."""

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         emit.add_argument("event")
         emit.add_argument("args", nargs="*", help="the arguments as JSON; what is no JSON is a string")
         emit.add_argument("--namespace", default="/")
-        whom = "or a socket's id, as --room=ID: it may begin with a dash; may be given several times; without it, everybody in the namespace"
+        whom = "or a socket's id, as --room=ID: it may begin with a dash; may be given several times; without it, all of the namespace"
         emit.add_argument("--room", action="append", help=whom)
 
     def handle(self, *args: Any, command: str | None = None, **options: Any) -> None:
