@@ -70,7 +70,7 @@ class Frame(NamedTuple):
         server, kind, number, said = _HEAD.unpack_from(data)
         if kind & ~_OPENERS > PULSE or len(data) > _HEAD.size + MAX_DATA:
             raise ValueError(f"a frame of kind {kind} with {len(data)} bytes")
-        return cls(server.decode("latin-1"), kind & ~_OPENERS, bool(kind & _OPENERS), number, said, data[_HEAD.size :])
+        return cls(server.decode("ascii"), kind & ~_OPENERS, bool(kind & _OPENERS), number, said, data[_HEAD.size :])
 
 
 def encode_credit(size: int) -> bytes:
