@@ -12,36 +12,43 @@ from .parcel import PACKET_OVERHEAD, TEXT_HEADS, TextParcel, long_text_head, new
 from .socketio.packet import RESERVED_EVENTS
 from .socketio.parser import MAX_ID_DIGITS
 
-__all__ = ["pack", "unpack"]
+__all__ = ["in_digits", "pack", "unpack"]
 
 _EVENT: Final = ord("2")
 
 _KINDS: Final = tuple(b"%d" % kind for kind in range(5))
-_NUMBERS: Final = tuple(b"%d" % number for number in range(1024))
 
 
-def pack(kind: int, namespace: str, data: list[Any], number: int | None) -> TextParcel | None:
-    """Return the parcel of an EVENT or ACK. None: it has attachments or something else that the long way must see, or cannot be sent."""
+def pack(kind: int, namespace: str, data: list[Any], number: bytes) -> TextParcel | None:
+    """Return the parcel of an EVENT or ACK. None: it has attachments or something else that the long way must see, or cannot be sent.
+
+    Args:
+        number: of the acknowledgement, in digits; empty: there is none.
+    """
     try:
         body = dumps(data, None, OPTIONS)
     except TypeError:
         return None
     head = _KINDS[kind] if namespace == "/" else b"%d%b," % (kind, namespace.encode())
-    if number is not None:
-        head += _NUMBERS[number] if number < 1024 else b"%d" % number
-    size = len(head) + len(body)
+    size = len(head) + len(number) + len(body)
     before = TEXT_HEADS[size] if size < 125 else long_text_head(size)
     parcel = new_text_parcel()
-    parcel.frames = b"".join((before, head, body))
+    parcel.frames = b"".join((before, head, number, body))
     parcel.start = len(before)
     parcel.size = size + PACKET_OVERHEAD
     parcel.others = None
     return parcel
 
 
-def unpack(data: bytes, start: int = 0) -> tuple[list[Any], int | None] | None:
+def in_digits(number: int | None) -> bytes:
+    """Return an acknowledgement's number as `pack` and `unpack` have it."""
+    return b"" if number is None else b"%d" % number
+
+
+def unpack(data: bytes, start: int = 0) -> tuple[list[Any], bytes] | None:
     """Return `[name, *args]` and the acknowledgement's number of a message, `data[start:]`, that is `2["…` or `2<number>["…`.
 
+    The number stays in digits, as it goes back like that; it is empty where no acknowledgement is asked for.
     None: it is anything else, or is wrong, and a decoder must say how.
     """
     try:
@@ -49,12 +56,11 @@ def unpack(data: bytes, start: int = 0) -> tuple[list[Any], int | None] | None:
             return None
         start += 1
         at = data.find(b"[", start, start + MAX_ID_DIGITS + 1)
-        number = None
+        number = b""
         if at != start:
-            digits = data[start:at]
-            if at < 0 or not digits.isdigit():
+            number = data[start:at]
+            if at < 0 or not number.isdigit() or (number < b"1" and number != b"0"):      # no 007: it is answered as 7
                 return None
-            number = int(digits)
         value = loads(data[at:])
     except (ValueError, IndexError):
         return None

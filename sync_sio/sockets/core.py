@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .recovery import Seat
 
 
-Event = tuple[list[Any], int | None]
-"""What a client said: `[name, *args]`, and the number of the acknowledgement that it asks for."""
+Event = tuple[list[Any], bytes]
+"""What a client said: `[name, *args]`, and the number of the acknowledgement that it asks for, in digits; empty: it asks for none."""
 
 
 def new_id() -> str:

@@ -11,6 +11,7 @@ from ..engine.connection import Connection
 from ..engine.state import WhenFull
 from ..errors import ProtocolError
 from ..protocol.http import parse_query
+from ..protocol.packing import in_digits
 from ..protocol.socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet, PacketDecoder
 from ..types import Environ
 from .admission import admit
@@ -176,7 +177,7 @@ class Demux:
         kind = packet.type
         socket = self._main if packet.namespace == "/" else self._other(packet.namespace)
         if kind == EVENT:
-            event = (packet.data, packet.id)
+            event = (packet.data, in_digits(packet.id))
             if socket is None:
                 socket = self._late(packet.namespace, event, size)
             if socket is not None:

@@ -93,13 +93,13 @@ def _call_back(socket: Socket, item: tuple[Callback, list[Any]]) -> None:
     if core.home.site.surroundings:
         context.run(_run_callback, socket, callback, args)
     else:
-        context.run(run_handlers, socket, core, callback.event, args, (callback.handler,), None)
+        context.run(run_handlers, socket, core, callback.event, args, (callback.handler,), b"")
 
 
 def _run_callback(socket: Socket, callback: Callback, args: list[Any]) -> None:
     try:
         with socket._core.home.site.surround(socket, callback.event, args):
-            run_handlers(socket, socket._core, callback.event, args, (callback.handler,), None)
+            run_handlers(socket, socket._core, callback.event, args, (callback.handler,), b"")
     except BaseException as error:          # a wall, as below
         report(socket, error, callback.event, args)
 
@@ -194,7 +194,7 @@ def _check_in(socket: Socket, core: Core, event: Event, later: Later | None) -> 
         _handle(socket, core, data, number, later)
 
 
-def _handle(socket: Socket, core: Core, data: list[Any], number: int | None, later: Later | None = None) -> None:
+def _handle(socket: Socket, core: Core, data: list[Any], number: bytes, later: Later | None = None) -> None:
     event = data[0]
     handlers = core.home.handlers.get(event)
     if core.handlers is not None:
@@ -212,7 +212,7 @@ def _handle(socket: Socket, core: Core, data: list[Any], number: int | None, lat
         )
 
 
-def _run_plain(socket: Socket, core: Core, handler: Handler, data: list[Any], number: int | None) -> None:
+def _run_plain(socket: Socket, core: Core, handler: Handler, data: list[Any], number: bytes) -> None:
     """The same as `run_handlers` for the one ordinary function that most events have."""
     args = data[1:]
     try:
@@ -222,11 +222,11 @@ def _run_plain(socket: Socket, core: Core, handler: Handler, data: list[Any], nu
     except BaseException as error:          # one of the four walls: a handler's sys.exit() ends no thread of ours
         report(socket, error, data[0], args)
     else:
-        if number is not None:
+        if number:
             _acknowledge(socket, core, data, result, number)
 
 
-def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, number: int) -> None:
+def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, number: bytes) -> None:
     """Send a handler's result."""
     if core.state is not CONNECTED:
         return
@@ -237,7 +237,7 @@ def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, numbe
         # for bytes the short way is in vain, and the exception that says so is dear
         parcel = None if type(result) is bytes else site.pack(ACK, home.name, response, number)
         if parcel is None:
-            parcel = site.parcel_slowly(Packet(ACK, home.name, response, number))
+            parcel = site.parcel_slowly(Packet(ACK, home.name, response, int(number)))
         if site.probes:
             for probe in site.probes:
                 probe.ack_sent(home, parcel)
@@ -254,7 +254,7 @@ def run_handlers(
     event: Any,
     args: list[Any],
     handlers: tuple[Handler, ...],
-    number: int | None,
+    number: bytes,
     later: Later | None = None,
 ) -> None:
     """Run all handlers of one event and acknowledge it if the client asked for that (`number`): here, or whoever gave `later` does."""
@@ -287,7 +287,7 @@ def run_handlers(
         result = {"error": {"code": "invalid_payload", "path": refusal.path, "message": refusal.problem}}
     elif has_failed:
         return
-    if number is None:
+    if not number:
         return
     if ack is None:
         if later is None:
@@ -310,13 +310,13 @@ def _give_to(ack: Ack, socket: Socket, event: Any, args: list[Any], result: Any)
         report(socket, error, event, args)
 
 
-def _ack_for(core: Core, number: int | None) -> Ack:
-    return Ack(None if number is None else partial(_prepare_ack, core, number), core.connection.lock)
+def _ack_for(core: Core, number: bytes) -> Ack:
+    return Ack(partial(_prepare_ack, core, number) if number else None, core.connection.lock)
 
 
-def _prepare_ack(core: Core, number: int, response: list[Any]) -> Callable[[], None]:
+def _prepare_ack(core: Core, number: bytes, response: list[Any]) -> Callable[[], None]:
     home = core.home
-    return partial(_send_ack, core, home.site.parcel(Packet(ACK, home.name, response, number)))
+    return partial(_send_ack, core, home.site.parcel(Packet(ACK, home.name, response, int(number))))
 
 
 def _send_ack(core: Core, parcel: Parcel) -> None:
@@ -389,7 +389,7 @@ class _EventChain:
 
     __slots__ = ("_at", "_data", "_middlewares", "_number", "_socket")
 
-    def __init__(self, socket: Socket, data: list[Any], number: int | None) -> None:
+    def __init__(self, socket: Socket, data: list[Any], number: bytes) -> None:
         self._socket = socket
         self._data = data
         self._number = number

@@ -13,6 +13,7 @@ from ..drivers.base import Habit, Lock
 from ..drivers.strand import Strand
 from ..engine.state import WhenFull
 from ..errors import ConnectRefused
+from ..protocol.packing import in_digits
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import DISCONNECT, EVENT, Packet
 from .acks import DEFAULT_TIMEOUT
@@ -152,7 +153,7 @@ class Namespace(Registrations, Broadcaster):
         if self.recovery is not None:
             self._deliver_noted(self.recovery, packet, target, flags)
             return
-        parcel = self.site.pack(packet.type, self.name, packet.data, packet.id) if flags.compress else None
+        parcel = self.site.pack(packet.type, self.name, packet.data, in_digits(packet.id)) if flags.compress else None
         if parcel is None:
             parcel = self.site.parcel(packet, flags.compress)
         if self.is_started:

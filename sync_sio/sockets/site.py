@@ -74,7 +74,7 @@ class Site:
         self.server = server
         self.parser = parser
         self.is_json = isinstance(parser, JsonParser)
-        self.pack: Callable[[int, str, list[Any], int | None], Parcel | None] = pack if self.is_json else _pack_nothing
+        self.pack: Callable[[int, str, list[Any], bytes], Parcel | None] = pack if self.is_json else _pack_nothing
         """Make the parcel of an EVENT or ACK the short way; None: `parcel_slowly` has to make it."""
         self.unpack = unpack if self.is_json else _unpack_nothing
         """Read an event the short way; None: a decoder has to read it."""
@@ -200,7 +200,7 @@ class Site:
             return [f"{sid} has left and was not told" for sid in self._leaving]
 
 
-def _pack_nothing(kind: int, namespace: str, data: list[Any], number: int | None) -> None:
+def _pack_nothing(kind: int, namespace: str, data: list[Any], number: bytes) -> None:
     return None
 
 

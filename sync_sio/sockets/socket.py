@@ -143,7 +143,7 @@ class Socket(Observed):
         elif core.state is not GONE:
             site = home.site
             data = [event, *args]
-            parcel = site.pack(EVENT, home.name, data, None) or site.parcel_slowly(Packet(EVENT, home.name, data))
+            parcel = site.pack(EVENT, home.name, data, b"") or site.parcel_slowly(Packet(EVENT, home.name, data))
             if site.probes:
                 for probe in site.probes:
                     probe.event_sent((self,), Packet(EVENT, home.name, data), parcel)
