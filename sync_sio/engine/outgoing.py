@@ -101,14 +101,13 @@ class Outgoing:
                     return True
                 if self.corked == get_ident() and self.tail is None:
                     # of our own turn: it waits for us until that ends, not for the client
-                    fresh = [parcel]
-                    # nothing is called or made between this look and the change: a finalizer on this thread may come back in here
-                    outbox = self.outbox
-                    if outbox is None:
-                        self.outbox = fresh
-                    else:
-                        outbox += fresh
+                    if self.outbox is None:
+                        fresh: list[Parcel] = []
+                        if self.outbox is None:     # a finalizer on this thread may have come back in here
+                            self.outbox = fresh
+                    # nothing is called or made between that look and the change
                     self.outbox_bytes = waiting = self.outbox_bytes + parcel.size
+                    self.outbox.append(parcel)
                     if waiting > MUCH and not self.is_writing:
                         self._send_if_much()
                     return True

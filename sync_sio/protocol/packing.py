@@ -30,10 +30,12 @@ def pack(kind: int, namespace: str, data: list[Any], number: bytes) -> TextParce
     except TypeError:
         return None
     head = _KINDS[kind] if namespace == "/" else b"%d%b," % (kind, namespace.encode())
-    size = len(head) + len(number) + len(body)
+    if number:
+        head += number
+    size = len(head) + len(body)
     before = TEXT_HEADS[size] if size < 125 else long_text_head(size)
     parcel = new_text_parcel()
-    parcel.frames = b"".join((before, head, number, body))
+    parcel.frames = b"".join((before, head, body))
     parcel.start = len(before)
     parcel.size = size + PACKET_OVERHEAD
     parcel.others = None

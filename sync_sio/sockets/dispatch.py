@@ -214,20 +214,21 @@ def _handle(socket: Socket, core: Core, data: list[Any], number: bytes, later: L
 
 def _run_plain(socket: Socket, core: Core, handler: Handler, data: list[Any], number: bytes) -> None:
     """The same as `run_handlers` for the one ordinary function that most events have."""
-    args = data[1:]
+    event = data[0]
+    data[0] = socket                        # and so they are the function's arguments, without another list
     try:
-        if not handler.low <= len(args) <= handler.high:
-            raise handler.wrong_arguments(data[0], len(args))
-        result = handler.fn(socket, *args)
+        if not handler.low <= len(data) - 1 <= handler.high:
+            raise handler.wrong_arguments(event, len(data) - 1)
+        result = handler.fn(*data)
     except BaseException as error:          # one of the four walls: a handler's sys.exit() ends no thread of ours
-        report(socket, error, data[0], args)
+        report(socket, error, event, data[1:])
     else:
         if number:
-            _acknowledge(socket, core, data, result, number)
+            _acknowledge(socket, core, event, data, result, number)
 
 
-def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, number: bytes) -> None:
-    """Send a handler's result."""
+def _acknowledge(socket: Socket, core: Core, event: Any, given: list[Any], result: Any, number: bytes) -> None:
+    """Send the result of a handler that was given the socket and what came."""
     if core.state is not CONNECTED:
         return
     home = core.home
@@ -245,7 +246,7 @@ def _acknowledge(socket: Socket, core: Core, data: list[Any], result: Any, numbe
     except SlowConsumer:
         pass    # it has been closed, and the operator told: nobody here could do more about it
     except BaseException as error:          # it cannot be encoded
-        report(socket, error, data[0], data[1:])
+        report(socket, error, event, given[1:])
 
 
 def run_handlers(
@@ -291,9 +292,9 @@ def run_handlers(
         return
     if ack is None:
         if later is None:
-            _acknowledge(socket, core, [event, *args], result, number)
+            _acknowledge(socket, core, event, [socket, *args], result, number)
         else:
-            later.append(partial(_acknowledge, socket, core, [event, *args], result, number))
+            later.append(partial(_acknowledge, socket, core, event, [socket, *args], result, number))
     elif result is not None:
         if later is None:
             _give_to(ack, socket, event, args, result)

@@ -199,11 +199,13 @@ class FrameReader:
                     self._mode = _CLEAN
             end = len(data)
             limit = self._limit
-            while end - at >= _SMALLEST:
+            short = self._short if self._parts is None else -1
+            last = end - _SMALLEST
+            while at <= last:
                 first = data[at]
                 size = data[at + 1] - _MASKED
                 start = at + 6
-                if first == 0x81 and 0 <= size <= self._short and self._parts is None:
+                if first == 0x81 and 0 <= size <= short:
                     # what nearly all are: the same as below with fewer questions
                     stop = start + size
                     if stop > end:
@@ -242,6 +244,7 @@ class FrameReader:
                     self._deliver(first, payload, out)
                     if self._mode:
                         return
+                    short = self._short if self._parts is None else -1
             if at < end:
                 self._keep(data, at, end)
         except FrameError:
