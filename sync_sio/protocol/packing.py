@@ -15,6 +15,7 @@ from .socketio.parser import MAX_ID_DIGITS
 __all__ = ["in_digits", "pack", "unpack"]
 
 _EVENT: Final = ord("2")
+_FAR: Final = MAX_ID_DIGITS + 1
 
 _KINDS: Final = tuple(b"%d" % kind for kind in range(5))
 
@@ -57,15 +58,14 @@ def unpack(data: bytes, start: int = 0) -> tuple[list[Any], bytes] | None:
         if data[start] != _EVENT:
             return None
         start += 1
-        at = data.find(b"[", start, start + MAX_ID_DIGITS + 1)
+        at = data.find(b"[", start, start + _FAR)
         number = b""
         if at != start:
             number = data[start:at]
             if at < 0 or not number.isdigit() or (number < b"1" and number != b"0"):      # no 007: it is answered as 7
                 return None
         value = loads(data[at:])
+        name = value[0]
     except (ValueError, IndexError):
         return None
-    if value and type(value[0]) is str and value[0] not in RESERVED_EVENTS:
-        return value, number
-    return None
+    return (value, number) if type(name) is str and name not in RESERVED_EVENTS else None
