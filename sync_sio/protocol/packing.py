@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .json import OPTIONS, dumps, loads
-from .parcel import PACKET_OVERHEAD, TEXT_HEADS, TextParcel, long_text_head, new_text_parcel
+from .parcel import PACKET_OVERHEAD, TEXT_HEADS, Parcel, TextParcel, long_text_head, new_text_parcel
 from .socketio.packet import RESERVED_EVENTS
 from .socketio.parser import MAX_ID_DIGITS
 
-__all__ = ["in_digits", "pack", "unpack"]
+__all__ = ["in_digits", "pack", "pack_bytes", "unpack"]
 
 _EVENT: Final = ord("2")
 _FAR: Final = MAX_ID_DIGITS + 1
@@ -41,6 +41,12 @@ def pack(kind: int, namespace: str, data: list[Any], number: bytes) -> TextParce
     parcel.size = size + PACKET_OVERHEAD
     parcel.others = None
     return parcel
+
+
+def pack_bytes(namespace: str, data: bytes, number: bytes) -> Parcel:
+    """Return the parcel of an ACK with bytes and nothing else."""
+    where = b"" if namespace == "/" else b"%b," % namespace.encode()
+    return Parcel(b'61-%b%b[{"_placeholder":true,"num":0}]' % (where, number), (data,))
 
 
 def in_digits(number: int | None) -> bytes:

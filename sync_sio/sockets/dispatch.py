@@ -235,8 +235,7 @@ def _acknowledge(socket: Socket, core: Core, event: Any, given: list[Any], resul
     site = home.site
     response = list(result) if type(result) is tuple else [] if result is None else [result]
     try:
-        # for bytes the short way is in vain, and the exception that says so is dear
-        parcel = None if type(result) is bytes else site.pack(ACK, home.name, response, number)
+        parcel = site.pack_bytes(home.name, result, number) if type(result) is bytes else site.pack(ACK, home.name, response, number)
         if parcel is None:
             parcel = site.parcel_slowly(Packet(ACK, home.name, response, int(number)))
         if site.probes:

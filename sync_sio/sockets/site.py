@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ..config import RecoveryOptions
 from ..drivers.base import Driver, Habit, Lock, Waiter
 from ..probe import Probe
-from ..protocol.packing import pack, unpack
+from ..protocol.packing import pack, pack_bytes, unpack
 from ..protocol.parcel import Parcel
 from ..protocol.socketio.packet import Packet, PacketParser
 from ..protocol.socketio.parser import JsonParser
@@ -76,6 +76,8 @@ class Site:
         self.is_json = isinstance(parser, JsonParser)
         self.pack: Callable[[int, str, list[Any], bytes], Parcel | None] = pack if self.is_json else _pack_nothing
         """Make the parcel of an EVENT or ACK the short way; None: `parcel_slowly` has to make it."""
+        self.pack_bytes: Callable[[str, bytes, bytes], Parcel | None] = pack_bytes if self.is_json else _pack_nothing
+        """The same for an ACK with bytes and nothing else, which `pack` does not take, and would be slow to say so."""
         self.unpack = unpack if self.is_json else _unpack_nothing
         """Read an event the short way; None: a decoder has to read it."""
         self._encode_slowly = parser.encode_slowly if isinstance(parser, JsonParser) else parser.encode
@@ -200,7 +202,7 @@ class Site:
             return [f"{sid} has left and was not told" for sid in self._leaving]
 
 
-def _pack_nothing(kind: int, namespace: str, data: list[Any], number: bytes) -> None:
+def _pack_nothing(*_: object) -> None:
     return None
 
 

@@ -93,12 +93,13 @@ def put_back(value: Any, attachments: list[bytes] | tuple[bytes, ...]) -> Any:
     Raises:
         ProtocolError: a placeholder names an attachment that there is not ("illegal attachments").
     """
-    holder = [value]
+    holder: list[Any] = value if type(value) is list else [value]
     stack: list[Any] = [holder]
     while stack:        # no recursion: a peer chooses the depth
         container = stack.pop()
         for key, item in enumerate(container) if type(container) is list else container.items():
-            if type(item) is dict:
+            kind = type(item)
+            if kind is dict:
                 if item.get("_placeholder") is True:
                     num = item.get("num")
                     if type(num) is not int or not 0 <= num < len(attachments):
@@ -106,9 +107,9 @@ def put_back(value: Any, attachments: list[bytes] | tuple[bytes, ...]) -> Any:
                     container[key] = attachments[num]       # an existing key: the dict's size stays
                 else:
                     stack.append(item)
-            elif type(item) is list:
+            elif kind is list:
                 stack.append(item)
-    return holder[0]
+    return value if holder is value else holder[0]
 
 
 def _whole(text: str) -> int | float:
