@@ -157,6 +157,11 @@ def test_what_is_no_function_is_refused(socketio: SocketIO, wrong: Any) -> None:
         socketio.on_event("e", wrong)
 
 
+def test_a_decorator_without_its_parentheses_is_refused(socketio: SocketIO) -> None:
+    with pytest.raises(TypeError, match="print> is no event name"):
+        socketio.on(print)  # type: ignore[arg-type]
+
+
 def test_async_functions_are_refused(socketio: SocketIO) -> None:
     async def handle() -> None: ...
 
