@@ -60,6 +60,12 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         Address(url)
 
 
+@pytest.mark.parametrize("url", ["host:6379", "u:secret@host:6379", "u:secret@host:6379?socket_timeout=3"])
+def test_an_address_without_its_scheme_is_shown_as_it_was_written_but_for_the_password(url: str) -> None:
+    with pytest.raises(ValueError, match="url='host:6379': redis://"):
+        Address(url)
+
+
 @pytest.mark.live
 def test_a_link_comes_back_and_stops_nothing_meanwhile(redis_server: Path, tmp_path: Path) -> None:
     kinds = ("threads", "gevent", "patched")        # at once: most of the time is waiting

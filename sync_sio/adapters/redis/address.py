@@ -39,7 +39,8 @@ class Address:
         parts = urlsplit(url)
         scheme, _, self.kind = parts.scheme.partition("+")
         if scheme not in _PLAIN or self.kind not in ("", "cluster", "sentinel") or (scheme == "unix" and self.kind):
-            raise ValueError(f"url={_shown(parts)!r}: {_FORMS} is wanted")
+            shown = _shown(parts) if parts.netloc else url.rpartition("@")[2].partition("?")[0]
+            raise ValueError(f"url={shown!r}: {_FORMS} is wanted")
         self._hosts = [_host(text) for text in parts.netloc.rpartition("@")[2].split(",")]
         self._path = [unquote(part) for part in parts.path.split("/") if part]
         if self.kind == "sentinel" and not self._path:
