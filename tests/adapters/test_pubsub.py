@@ -247,3 +247,10 @@ def test_an_emitter_says_what_is_wrong(redis: RedisServer) -> None:
     assert Emitter(redis.url, json_default=str).of("chat").to(["a", "b"]).emit("x", object()) is None
     emitter.close()
     emitter.emit("x")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5", None, float("inf")])
+@pytest.mark.parametrize("kind", [RedisAdapter, ShardedRedisAdapter, RedisStreamsAdapter])
+def test_what_is_no_time_is_refused(kind: type[Adapter], seconds: Any) -> None:
+    with pytest.raises(ValueError, match=f"requests_timeout={seconds!r}: a number of seconds above 0"):
+        kind(requests_timeout=seconds)
