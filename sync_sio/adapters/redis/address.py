@@ -60,6 +60,8 @@ class Address:
         self._is_tls = _PLAIN[scheme] == "rediss"
         self._url = text
         self._shown = _shown(parts)
+        if not self.is_cluster:             # whose client would connect at once
+            self._check_options()
 
     def __repr__(self) -> str:
         return self._shown
@@ -88,6 +90,13 @@ class Address:
         sentinels = [(host, port or SENTINEL_PORT) for host, port in self._hosts]
         theirs |= self._for_sentinels
         return redis.Sentinel(sentinels, sentinel_kwargs=theirs | once, **options, **once).master_for(self._path[0])
+
+    def _check_options(self) -> None:
+        """Make a connection that is not connected: redis-py looks at names only then, which would be each time that it is tried."""
+        try:
+            self.client().connection_pool.make_connection()
+        except TypeError as error:
+            raise ValueError(f"url={self._shown!r}: what follows `?` are options of redis-py, and it says: {error}") from error
 
     @property
     def troubles(self) -> tuple[type[BaseException], ...]:
