@@ -457,6 +457,7 @@ class Server(Broadcaster):
     def adapter(self, adapter: Adapter | None) -> None:
         check_adapter(adapter)
         self._hub.set_adapter(adapter)
+        self.engine.starts_with_pages = adapter is not None
 
     def adapter_status(self) -> AdapterStatus:
         """Return how the link to other servers is: (connected, lag, nodes, last_error). In memory: `(True, 0.0, 1, None)`."""
