@@ -141,7 +141,6 @@ class Server(Broadcaster):
         **unknown: object,
     ) -> None:
         refuse_unknown(ServerOptions, unknown)
-        _check_app(wsgi_app)
         self.options = ServerOptions(
             path=path,
             add_trailing_slash=add_trailing_slash,
@@ -180,6 +179,7 @@ class Server(Broadcaster):
             allow_eio3=allow_eio3,
             trusted_proxies=trusted_proxies,
         )
+        _check_app(wsgi_app, self.options.path)
         self._hub = Hub(self, self.options, _parser_of(self.options))
         self._hub.site.socket_class = self.socket_class
         self.engine = EngineServer(wsgi_app, _options=self.options, _listener=self._hub, _driver=_driver, _take=_take)
@@ -222,7 +222,7 @@ class Server(Broadcaster):
 
     def attach(self, wsgi_app: WSGIApp) -> Server:
         """Set the application that gets the requests outside `path`, and return this server: `app.wsgi_app = io.attach(app.wsgi_app)`."""
-        _check_app(wsgi_app)
+        _check_app(wsgi_app, self.options.path)
         self.engine.wsgi_app = wsgi_app
         return self
 
@@ -457,6 +457,7 @@ class Server(Broadcaster):
     def adapter(self, adapter: Adapter | None) -> None:
         check_adapter(adapter)
         self._hub.set_adapter(adapter)
+        self.engine.starts_with_pages = adapter is not None
 
     def adapter_status(self) -> AdapterStatus:
         """Return how the link to other servers is: (connected, lag, nodes, last_error). In memory: `(True, 0.0, 1, None)`."""
@@ -520,7 +521,7 @@ def _check_address(port: object, certfile: str | None, keyfile: str | None) -> N
             raise FileNotFoundError(f"{name}={file!r}: there is no such file")
 
 
-def _check_app(wsgi_app: object) -> None:
+def _check_app(wsgi_app: object, path: str) -> None:
     if isinstance(wsgi_app, int | str) and not isinstance(wsgi_app, bool):
         raise TypeError(f"{wsgi_app!r} is no WSGI application; to serve on a port, call listen({wsgi_app!r}) on the server")
     if isinstance(wsgi_app, Mapping):
@@ -529,5 +530,7 @@ def _check_app(wsgi_app: object) -> None:
         raise TypeError(f"{wsgi_app!r} is no WSGI application: a function of (environ, start_response) is wanted, or None")
     if any(map(iscoroutinefunction, (wsgi_app, getattr(type(wsgi_app), "__call__", None)))):  # noqa: B004  # it is callable; is its __call__ async?
         raise TypeError(f"{wsgi_app!r} is async, as ASGI applications are: a WSGI application is wanted")
+    if isinstance(wsgi_app, Server) and wsgi_app.options.path.strip("/") == path.strip("/"):
+        raise ValueError(f"{wsgi_app!r} has the path of the server in front of it, so no request would reach it: give one another path")
 
 

@@ -237,6 +237,9 @@ def test_an_option_that_is_wrong_is_named_with_its_value(options: dict[str, Any]
     [
         (lambda p: Server(3000), TypeError, r"call listen\(3000\) on the server"),
         (lambda p: Server({"path": "/x"}), TypeError, r"options are keyword arguments"),
+        (lambda p: Server(p.io), ValueError, "sync_sio.Server at /socket.io.* has the path of the server"),
+        (lambda p: p.io.attach(p.io), ValueError, "no request would reach it: give one another path"),
+        (lambda p: Server(path="/x/").attach(Server(path="x")), ValueError, "Server at x.* has the path of the server"),
         (lambda p: EngineServer(pingTimeout=3), TypeError, "unknown option 'pingTimeout': did you mean 'ping_timeout'"),
         (lambda p: p.io.listen("3000"), TypeError, "port='3000': a whole number"),
         (lambda p: p.io.start(70000), ValueError, "port=70000: a number from 0 to 65535"),
@@ -244,6 +247,12 @@ def test_an_option_that_is_wrong_is_named_with_its_value(options: dict[str, Any]
         (lambda p: p.io.start(keyfile="key.pem"), ValueError, "without a certfile"),
         (lambda p: p.io.event(1.5), TypeError, "1.5 is no event name"),
         (lambda p: p.io.on(None, print), TypeError, "None is no event name"),
+        (lambda p: p.io.on(print), TypeError, "print> is no event name"),           # a decorator without its parentheses
+        (lambda p: p.io.once(print), TypeError, "print> is no event name"),
+        (lambda p: p.io.of("/x").on(print), TypeError, "print> is no event name"),
+        (lambda p: p.socket.on(print), TypeError, "print> is no event name"),
+        (lambda p: p.socket.once(print), TypeError, "print> is no event name"),
+        (lambda p: p.main.adapter.on(print), ValueError, "print> is none of the adapter's events"),
         (lambda p: p.io.of("a,b"), ValueError, "comma"),
         (lambda p: p.io.of(5), TypeError, r"of\(5\)"),
         (lambda p: p.io.engine.on("conection", print), ValueError, "unknown event 'conection': there are 'connection'"),

@@ -9,7 +9,7 @@ from flask import Blueprint, Flask
 
 from .mount import let_in
 from .namespace import Namespace
-from .table import Handler, Table
+from .table import Handler, Table, check_event
 from .targets import namespace_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +32,7 @@ class SocketBlueprint(Blueprint):
 
     def on(self, message: str, namespace: str | None = None) -> Callable[[F], F]:
         """Handle an event, as `SocketIO.on` does."""
+        check_event(message)
 
         def decorate(fn: F) -> F:
             self.on_event(message, fn, namespace)

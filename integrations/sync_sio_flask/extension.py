@@ -16,7 +16,7 @@ from .mount import Mount, mount_in
 from .namespace import Namespace
 from .options import read_options
 from .queue import Outside, take_queue
-from .table import Handler, Table
+from .table import Handler, Table, check_event
 from .targets import Rooms, emit, namespace_name, skipped_ids, spread
 from .turn import current_turn
 
@@ -164,7 +164,11 @@ class SocketIO:
         Args:
             message: the event; `"*"`: each one that nothing else is for; its name is the first argument then.
             namespace: None is `"/"`; `"*"`: each one in which nothing else is for it.
+
+        Raises:
+            TypeError: the event is no str; or what is decorated is no function, or async.
         """
+        check_event(message)
 
         def decorate(fn: F) -> F:
             self.on_event(message, fn, namespace)

@@ -261,9 +261,9 @@ class Mount:
 
 
 def mount_in(app: Flask, socketio: SocketIO) -> Mount | None:
-    """Return what a `SocketIO` has put in front of an application; None: nothing."""
+    """Return what a `SocketIO` has put in front of an application, the last of several; None: nothing."""
     mounts: list[Mount] = app.extensions.get(_MOUNTS, [])
-    return next((mount for mount in mounts if mount.socketio is socketio), None)
+    return next((mount for mount in reversed(mounts) if mount.socketio is socketio), None)
 
 
 def let_in(app: Flask, change: Callable[[Table], None]) -> None:

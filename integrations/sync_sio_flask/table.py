@@ -101,6 +101,12 @@ class Table:
         self.default_error_handler = fn
 
 
+def check_event(message: object) -> None:
+    """Raise TypeError for what is no event name: a decorator without its parentheses is given the function."""
+    if not isinstance(message, str):
+        raise TypeError(f"{message!r} is no event name: a str is wanted")
+
+
 def check_handler(fn: object, event: str) -> None:
     """Raise TypeError for what cannot be called, or is async."""
     if not callable(fn):

@@ -113,6 +113,8 @@ class EngineServer:
         self.has_looked_around = False
         self.on_exit: Callable[[], None] = self.stop
         """Runs when the process ends. The server that is built on this one closes itself first."""
+        self.starts_with_pages = False
+        """Whether the first request starts it, be it for a page: what pages emit goes to other servers."""
         self.on_workers: Callable[[Bus], None] = _ignore
         """Runs before `on_start` when there are other workers."""
         self.find_carrier: Callable[[], Carrier | None] = _nobody
@@ -187,8 +189,8 @@ class EngineServer:
         if self.serves(environ.get("PATH_INFO", "")):
             return self._door.handle(environ, start_response)
         if self.wsgi_app is not None:
-            if not self.is_started and not self.is_closed and hosting_of(environ).is_shared:
-                self.start(environ)         # a page may emit to the clients of other workers, though this one has none yet
+            if not self.is_started and not self.is_closed and (self.starts_with_pages or hosting_of(environ).is_shared):
+                self.start(environ)         # a page may emit to the clients of others, though this process has none yet
             return self.wsgi_app(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")])
         return [b"not found"]

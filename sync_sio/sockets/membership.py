@@ -99,11 +99,12 @@ class Membership:
         return [fn for fn, _ in self._listeners.get(_checked(event), ())]
 
     def _listen(self, event: str, fn: Any, is_once: bool) -> Any:
+        _checked(event)
         if fn is None:
             return lambda function: self._listen(event, function, is_once)
         entry = (check_function(fn, f"adapter.on({event!r})"), is_once)
         with self._lock:
-            self._listeners[_checked(event)] = (*self._listeners.get(event, ()), entry)
+            self._listeners[event] = (*self._listeners.get(event, ()), entry)
             self.watch_or_not()
         return fn
 

@@ -77,10 +77,10 @@ class Registrations:
         return self._listen(event, fn, is_once=True)
 
     def _listen(self, event: EventName, fn: Any, is_once: bool) -> Any:
+        name = _listened(event)
         if fn is None:
             return lambda function: self._listen(event, function, is_once)
         check_function(fn, f"on({event!r})")
-        name = _listened(event)
         if isinstance(key_of(event), Own):
             hint = "on(%r) on a namespace is never called: use event(%r), or socket.on(%r)"
             self.site.warn_once(("on", self.name, event), hint, event, event, event)

@@ -12,7 +12,7 @@ from ..types import Environ
 from .acks import DEFAULT_TIMEOUT
 from .broadcast import PLAIN, BroadcastOperator
 from .core import CONNECTED, GONE, Core
-from .handlers import EventName, Handler, Own, add, check_emitted, check_function, key_of, remove
+from .handlers import EventName, Handler, Own, add, check_emitted, check_function, check_name, key_of, remove
 from .handshake import Handshake, make_handshake
 from .middleware import Middleware
 from .observers import Observed, tell_outgoing
@@ -196,6 +196,7 @@ class Socket(Observed):
             concurrent: run it beside the client's other events instead of after those before it.
         """
         if fn is None:
+            check_name(event)
             return lambda function: self.on(event, function, concurrent=concurrent)
         self._add(event, check_function(fn, "socket.on"), is_concurrent=concurrent)
         return fn
@@ -207,6 +208,7 @@ class Socket(Observed):
     def once(self, event: EventName, fn: Any = None) -> Any:
         """The same for the next event of this name only."""
         if fn is None:
+            check_name(event)
             return lambda function: self.once(event, function)
         self._add(event, check_function(fn, "socket.once"), is_once=True)
         return fn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -57,6 +58,19 @@ def test_what_an_address_says_is_used() -> None:
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "redis+sentinel://host", "unix+cluster:///x", "redis+x://h"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="url="):
+        Address(url)
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///x.sock", "redis+sentinel://h/main"])
+def test_an_option_that_redis_py_does_not_have_is_refused_at_once(url: str) -> None:
+    Address(f"{url}?socket_timeout=3")
+    with pytest.raises(ValueError, match=rf"url='{re.escape(url)}': .* are options of redis-py.*'socket_timout'"):
+        Address(f"{url}?socket_timout=3")
+
+
+@pytest.mark.parametrize("url", ["host:6379", "u:secret@host:6379", "u:secret@host:6379?socket_timeout=3"])
+def test_an_address_without_its_scheme_is_shown_as_it_was_written_but_for_the_password(url: str) -> None:
+    with pytest.raises(ValueError, match="url='host:6379': redis://"):
         Address(url)
 
 

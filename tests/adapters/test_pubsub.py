@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -15,6 +16,7 @@ from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRe
 from sync_sio.drivers.base import Driver
 from sync_sio.drivers.choose import choose
 from sync_sio.testing import TestClient
+from sync_sio.types import Environ, StartResponse
 from tests.live.servers import wait_for
 from tests.redis_server import RedisServer
 
@@ -247,3 +249,30 @@ def test_an_emitter_says_what_is_wrong(redis: RedisServer) -> None:
     assert Emitter(redis.url, json_default=str).of("chat").to(["a", "b"]).emit("x", object()) is None
     emitter.close()
     emitter.emit("x")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5", None, float("inf")])
+@pytest.mark.parametrize("kind", [RedisAdapter, ShardedRedisAdapter, RedisStreamsAdapter])
+def test_what_is_no_time_is_refused(kind: type[Adapter], seconds: Any) -> None:
+    with pytest.raises(ValueError, match=f"requests_timeout={seconds!r}: a number of seconds above 0"):
+        kind(requests_timeout=seconds)
+
+
+@pytest.mark.parametrize("kind", [RedisAdapter, ShardedRedisAdapter, RedisStreamsAdapter])
+def test_what_a_page_emits_goes_out_from_a_server_that_no_client_has_come_to(kind: type[Adapter], redis: RedisServer) -> None:
+    def page(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        behind.emit("news", 1)
+        start_response("204 No Content", [])
+        return []
+
+    io, behind = Server(adapter=kind(redis.url)), Server(page, adapter=kind(redis.url))
+    try:
+        with TestClient(io) as client:
+            wait_for(lambda: io.adapter_status().connected)
+            request: Environ = {}
+            setup_testing_defaults(request)
+            assert behind(request, lambda status, headers: print) == []
+            assert client.receive(timeout=10) == ["news", 1]
+    finally:
+        io.close()
+        behind.close()

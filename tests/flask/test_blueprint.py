@@ -102,5 +102,7 @@ def test_a_mistake_is_told_where_it_stands() -> None:
     chat = SocketBlueprint("chat", __name__)
     with pytest.raises(TypeError, match="a function is wanted"):
         chat.on_event("e", 5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"fail at .* is no event name"):
+        chat.on(fail)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no Namespace"):
         chat.on_namespace(object())  # type: ignore[type-var]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask, current_app, request
 
+from sync_sio.testing import TestClient
 from sync_sio_flask import SocketIO, emit
 
 from .conftest import Make
@@ -157,6 +158,11 @@ def test_what_is_no_function_is_refused(socketio: SocketIO, wrong: Any) -> None:
         socketio.on_event("e", wrong)
 
 
+def test_a_decorator_without_its_parentheses_is_refused(socketio: SocketIO) -> None:
+    with pytest.raises(TypeError, match="print> is no event name"):
+        socketio.on(print)  # type: ignore[arg-type]
+
+
 def test_async_functions_are_refused(socketio: SocketIO) -> None:
     async def handle() -> None: ...
 
@@ -220,6 +226,16 @@ def test_two_servers_in_front_of_one_application() -> None:
     assert len(two.get_received()) == 1 and one.get_received() == []
     assert app.test_client().get("/other/?EIO=4&transport=polling").data[:1] == b"0"
     assert app.test_client().get("/socket.io/?EIO=4&transport=polling").data[:1] == b"0"
+
+
+def test_an_application_that_is_given_twice_is_spoken_to_from_its_pages() -> None:
+    app = Flask("shop")
+    socketio = SocketIO(app)
+    socketio.init_app(app)
+    app.get("/tell")(lambda: socketio.emit("told") or "done")
+    with TestClient(app.wsgi_app) as client:  # type: ignore[arg-type]  # the server that clients reach
+        assert app.test_client().get("/tell").text == "done"
+        assert client.received == [["told"]]
 
 
 def test_without_an_application_it_says_what_is_missing() -> None:

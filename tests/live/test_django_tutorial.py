@@ -24,7 +24,7 @@ from .django_server import PYTHONPATH
 from .servers import HERE, HOST, free_port, wait_for
 
 PAGE = tools.ROOT / "docs" / "django.md"
-INSTALLED = ["python -m venv .venv", ". .venv/bin/activate", "pip install 'sync-sio[django]'", "pip install gunicorn gevent"]
+INSTALLED = ["python -m venv .venv", ". .venv/bin/activate", "pip install 'sync-sio[django]'", "pip install 'gunicorn[gevent]'"]
 SERVERS = ("python manage.py runserver", "gunicorn ")
 
 

@@ -39,7 +39,8 @@ class Address:
         parts = urlsplit(url)
         scheme, _, self.kind = parts.scheme.partition("+")
         if scheme not in _PLAIN or self.kind not in ("", "cluster", "sentinel") or (scheme == "unix" and self.kind):
-            raise ValueError(f"url={_shown(parts)!r}: {_FORMS} is wanted")
+            shown = _shown(parts) if parts.netloc else url.rpartition("@")[2].partition("?")[0]
+            raise ValueError(f"url={shown!r}: {_FORMS} is wanted")
         self._hosts = [_host(text) for text in parts.netloc.rpartition("@")[2].split(",")]
         self._path = [unquote(part) for part in parts.path.split("/") if part]
         if self.kind == "sentinel" and not self._path:
@@ -59,6 +60,8 @@ class Address:
         self._is_tls = _PLAIN[scheme] == "rediss"
         self._url = text
         self._shown = _shown(parts)
+        if not self.is_cluster:             # whose client would connect at once
+            self._check_options()
 
     def __repr__(self) -> str:
         return self._shown
@@ -87,6 +90,13 @@ class Address:
         sentinels = [(host, port or SENTINEL_PORT) for host, port in self._hosts]
         theirs |= self._for_sentinels
         return redis.Sentinel(sentinels, sentinel_kwargs=theirs | once, **options, **once).master_for(self._path[0])
+
+    def _check_options(self) -> None:
+        """Make a connection that is not connected: redis-py looks at names only then, which would be each time that it is tried."""
+        try:
+            self.client().connection_pool.make_connection()
+        except TypeError as error:
+            raise ValueError(f"url={self._shown!r}: what follows `?` are options of redis-py, and it says: {error}") from error
 
     @property
     def troubles(self) -> tuple[type[BaseException], ...]:

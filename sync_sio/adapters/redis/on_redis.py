@@ -32,6 +32,8 @@ class OnRedis:
     """
 
     def __init__(self, url: str, prefix: str, requests_timeout: float) -> None:
+        if not isinstance(requests_timeout, int | float) or not 0 < requests_timeout < 10**9:
+            raise ValueError(f"requests_timeout={requests_timeout!r}: a number of seconds above 0 is wanted")
         self.requests_timeout = requests_timeout
         self._link = Link(url)
         self._prefix = prefix

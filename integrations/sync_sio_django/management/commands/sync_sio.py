@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
 from sync_sio_django.inventory import lines_of
-from sync_sio_django.server import get_server
+from sync_sio_django.server import Server, get_server
+
+LINK_TIMEOUT: Final = 3.0
+"""Seconds in which an adapter must be connected."""
 
 
 class Command(BaseCommand):
@@ -44,6 +48,7 @@ class Command(BaseCommand):
             )
         server.engine.start()
         try:
+            _wait_for_link(server)
             target: Any = server.of(namespace)
             (target.to(room) if room else target).emit(event, *map(_value, args))
         except (TypeError, ValueError) as error:
@@ -51,6 +56,15 @@ class Command(BaseCommand):
         finally:
             server.close()
         self.stdout.write(f"sent {event!r} to {', '.join(room) if room else 'everybody'} in {namespace}")
+
+
+def _wait_for_link(server: Server) -> None:
+    """Wait until the adapter is connected: what is emitted before would be given up with the process."""
+    until = time.monotonic() + LINK_TIMEOUT
+    while not (status := server.adapter_status()).connected:
+        if time.monotonic() > until:
+            raise CommandError(f"not sent: no link to the other servers ({status.last_error})")
+        time.sleep(0.01)
 
 
 def _value(text: str) -> Any:
