@@ -84,6 +84,24 @@ def test_servers_are_joined_by_a_cluster(nodes: list[RedisServer], group: Group,
             two.adapter.room_gone("/", room)
 
 
+def test_sharded_channels_are_heard_where_their_slots_have_moved_to(nodes: list[RedisServer], group: Group) -> None:  # noqa: F811
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    one, two = group.add(ShardedRedisAdapter(url), "/"), group.add(ShardedRedisAdapter(url), "/")
+    exchange(group, one, two)
+    slot = nodes[0].client().execute_command("CLUSTER", "KEYSLOT", "socket.io#/#")
+    owner = slot * 3 // 16384
+    for number in ((owner + 1) % 3, owner):         # there, and back
+        target = nodes[number].client().execute_command("CLUSTER", "MYID")
+        for node in (nodes[number], *nodes):
+            node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", target)
+        for sender, receiver in ((one, two), (two, one)):
+            group.say_until_heard(sender, receiver, f"at node {number}")
+        one.asked.clear()
+        wait_for(lambda: one.adapter.status().nodes == 2, 10)
+        one.adapter.publish("/", Fetch(Target(), "r"))
+        assert one.until(lambda: one.asked)[0][1] == 1
+
+
 def test_sentinel_says_who_is_the_master(redis_server: Path, tmp_path: Path, group: Group) -> None:  # noqa: F811
     with RedisServer(redis_server, tmp_path) as master, RedisServer(redis_server, tmp_path) as replica:
         replica.client().execute_command("REPLICAOF", "127.0.0.1", master.port)
