@@ -97,7 +97,7 @@ class Line:
                 is_steady = self.is_up and link.driver.now() - begun > STEADY_SECONDS
                 self.is_up = False
                 error = error or ConnectionError("the connection has ended")
-                link.changed(error)
+                link.changed(error, self)
                 self._lost(error)
                 wait = FIRST_WAIT if is_steady or not wait else min(wait * 2, LONGEST_WAIT)
                 self.halted.wait(wait * random.uniform(0.5, 1.0))
@@ -211,10 +211,13 @@ class Link:
             if line in self._lines:
                 self._lines.remove(line)
         line.halt()
+        self.changed(None)                  # it may have been the last that was lost
 
-    def changed(self, error: BaseException | None) -> None:
+    def changed(self, error: BaseException | None, lost: Line | None = None) -> None:
         """A line is up, or was lost for a reason: the operator hears of the first that goes, and of the last that is back."""
         with self._lock:
+            if lost is not None and lost not in self._lines:
+                return                      # nobody wants it any more
             if error is not None:
                 self.last_error = f"{type(error).__name__}: {error}"
                 is_news = not self._is_lost
