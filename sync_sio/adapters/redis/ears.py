@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...drivers.choose import is_monkey_patched
 from ...drivers.locks import native_rlock
 from .link import Line, Link
 
@@ -19,8 +18,6 @@ PING_SECONDS: Final = 1.0
 """How often a server says something to itself through Redis …"""
 DEAF_SECONDS: Final = 3.0
 """… and after how long without hearing that, or anything else, its connection is replaced."""
-IN_A_ROW: Final = 64
-"""Messages after which a greenlet lets others run."""
 
 PLAIN: Final = "SUBSCRIBE"
 PATTERN: Final = "PSUBSCRIBE"
@@ -115,10 +112,8 @@ class Ears:
             wanted = [(PLAIN, self._own), *((kind, channel) for channel, kind in self._wanted.items())]
         missing = {channel for _, channel in wanted}
         self._subscribe(pubsub, wanted)
-        is_patched = is_monkey_patched()
         asked_at: float | None = None
         heard_at = next_ping = looked_at = now()
-        in_a_row = 0
         try:
             while not line.is_over:
                 said = pubsub.parse_response(block=False, timeout=PING_SECONDS / 2)
@@ -132,12 +127,7 @@ class Ears:
                     if said[-1] == b"ping":
                         self.lag = time - (asked_at or time)
                         asked_at = None
-                    in_a_row += 1
-                    if is_patched and in_a_row >= IN_A_ROW:
-                        self._link.driver.sleep(0)
-                        in_a_row = 0
-                else:
-                    in_a_row = 0
+                    line.heard()
                 if self._changes:
                     with self._lock:
                         changes, self._changes = list(self._changes), deque()

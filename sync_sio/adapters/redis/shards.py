@@ -130,6 +130,7 @@ class ShardedEars:
                 if said is not None:
                     heard_at = now()
                     self._take(name, said, mine)
+                    line.heard()
                 elif now() - heard_at > DEAF_SECONDS:
                     raise ConnectionError(f"nothing was heard from {name} for {DEAF_SECONDS} s")
                 elif now() - max(heard_at, asked_at) > PING_SECONDS:
