@@ -67,6 +67,7 @@ class Ears:
         self._there: set[str] = set()
         self._attended: dict[str, tuple[Heard, Callable[[], None]]] = {}
         self._line: Line | None = None
+        self._is_asking = False             # what this server says to itself waits behind other things
 
     def start(self) -> None:
         self._line = self._link.open("listening", self._listen)
@@ -132,20 +133,24 @@ class Ears:
                     with self._lock:
                         changes, self._changes = list(self._changes), deque()
                     self._subscribe(pubsub, changes)
-                if time - max(heard_at, asked_at or time) > DEAF_SECONDS:
+                # while Redis has enough to do with what was said before, nobody is deaf
+                if time - max(heard_at, asked_at or time, self._link.answered_at if self._is_asking else 0.0) > DEAF_SECONDS:
                     self.replaced += 1
                     raise ConnectionError(f"nothing was heard for {DEAF_SECONDS} s, not even what this server says to itself")
                 if time >= next_ping:
                     next_ping = time + PING_SECONDS
                     if asked_at is None:
-                        asked_at = time
-                        self._link.say("PUBLISH", self._own, b"ping")
+                        asked_at, self._is_asking = time, True
+                        self._link.say("PUBLISH", self._own, b"ping", tell=self._asked)
                     if line.is_up:
                         self._beat()
         finally:
             self._there = set()
             for _, changed in list(self._attended.values()):
                 changed()
+
+    def _asked(self, reply: Any) -> None:
+        self._is_asking = False
 
     def _take(self, said: list[Any], line: Line, missing: set[str]) -> None:
         kind, channel, data = said[0], said[-2].decode(), said[-1]

@@ -135,6 +135,8 @@ class Link:
         self._renew()
 
     def _renew(self) -> None:
+        self.answered_at = 0.0
+        """When Redis has last answered what was said."""
         self._lock = native_rlock()         # guards what follows; held for a few lines, never while anything is sent
         self._lines: list[Line] = []
         self._is_lost = False
@@ -342,6 +344,7 @@ class Link:
             raise
 
     def _replied(self, tell: Tell | None, reply: Any) -> None:
+        self.answered_at = self.driver.now()
         if isinstance(reply, Exception):
             text = f"{type(reply).__name__}: {reply}"
             if text != self.last_error:
