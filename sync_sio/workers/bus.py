@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
 from ..drivers.base import Driver, Timer, Waiter
@@ -23,7 +22,7 @@ READY_TIMEOUT: Final = 2.0
 LAST_WORDS: Final = 0.5
 """Seconds that who leaves gives the others to take what was said to them."""
 AGAIN: Final = 0.5
-"""Seconds until a worker that could not be reached is dialled again."""
+"""Seconds until a worker that could not be reached is dialled again, or one that could not be accepted is."""
 
 
 class Ear(Protocol):
@@ -77,7 +76,7 @@ class Bus:
         self._waiters: list[Waiter] = []
         self._is_closed = False
         self._again: Timer | None = None
-        self._door = _Door(meeting.listen(), self._on_dialled)
+        self._door = _Door(meeting.listen(), driver, self._on_dialled)
         driver.watch(self._door)
         meeting.sweep()
         self._dial(is_first=True)
@@ -269,20 +268,27 @@ class Bus:
 class _Door:
     """Where other workers dial: a `base.Watched`."""
 
-    def __init__(self, listener: _socket.socket, dialled: Callable[[_socket.socket], None]) -> None:
+    def __init__(self, listener: _socket.socket, driver: Driver, dialled: Callable[[_socket.socket], None]) -> None:
         self.fd = listener.fileno()
         self._listener = listener
+        self._driver = driver
         self._dialled = dialled
 
     def __repr__(self) -> str:
         return "<bus: where workers dial>"
 
     def on_readable(self) -> None:
-        with suppress(OSError):     # nobody is there any more; without descriptors the poller tells us again
+        try:
             number, _ = self._listener._accept()  # type: ignore[attr-defined]
-            sock = _socket.socket(fileno=number)
-            sock.setblocking(False)
-            self._dialled(sock)
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return                      # nobody is there any more
+        except OSError:                 # no descriptor is free, which would be told again at once
+            self._driver.set_interest(self, False, False)
+            self._driver.later(AGAIN, self._driver.set_interest, self, True, False)
+            return
+        sock = _socket.socket(fileno=number)
+        sock.setblocking(False)
+        self._dialled(sock)
 
     def on_writable(self) -> None: ...
 

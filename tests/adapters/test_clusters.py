@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,10 +19,12 @@ from sync_sio import Emitter
 from sync_sio.adapters.base import Broadcast, Fetch, Fetched, Target
 from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
 from sync_sio.adapters.redis.ears import DEAF_SECONDS
+from sync_sio.adapters.redis.link import IN_A_ROW
 from sync_sio.adapters.redis.outside import Kind
 from tests.live.clusters import Cluster
 from tests.live.servers import free_port, wait_for
 from tests.redis_server import RedisServer
+from tests.tools import ROOT
 
 from .test_pubsub import Adapter, Group, Listener, group  # noqa: F401  (a fixture)
 from .test_routes import Fars, fars  # noqa: F401  (a fixture)
@@ -82,6 +86,30 @@ def test_servers_are_joined_by_a_cluster(nodes: list[RedisServer], group: Group,
             one.adapter.publish("/", Broadcast([room], Target(frozenset((room,)))))
             two.until(lambda room=room: two.has_heard(room))
             two.adapter.room_gone("/", room)
+
+
+def test_sharded_channels_are_heard_where_their_slots_have_moved_to(nodes: list[RedisServer], group: Group) -> None:  # noqa: F811
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    one, two = group.add(ShardedRedisAdapter(url), "/"), group.add(ShardedRedisAdapter(url), "/")
+    exchange(group, one, two)
+    slot = nodes[0].client().execute_command("CLUSTER", "KEYSLOT", "socket.io#/#")
+    owner = slot * 3 // 16384
+    for number in ((owner + 1) % 3, owner):         # there, and back
+        target = nodes[number].client().execute_command("CLUSTER", "MYID")
+        for node in (nodes[number], *nodes):
+            node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", target)
+        for sender, receiver in ((one, two), (two, one)):
+            group.say_until_heard(sender, receiver, f"at node {number}")
+        one.asked.clear()
+        wait_for(lambda: one.adapter.status().nodes == 2, 10)
+        one.adapter.publish("/", Fetch(Target(), "r"))
+        assert one.until(lambda: one.asked)[0][1] == 1
+
+
+def test_a_flood_on_a_sharded_channel_lets_other_greenlets_run(nodes: list[RedisServer]) -> None:
+    command = [sys.executable, "-m", "tests.adapters.flood_story", f"redis+cluster://127.0.0.1:{nodes[0].port}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and int(done.stdout) <= IN_A_ROW, done
 
 
 def test_sentinel_says_who_is_the_master(redis_server: Path, tmp_path: Path, group: Group) -> None:  # noqa: F811

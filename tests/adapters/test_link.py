@@ -14,7 +14,7 @@ from queue import Queue
 import pytest
 
 from sync_sio.adapters.redis.address import Address
-from sync_sio.adapters.redis.link import Link
+from sync_sio.adapters.redis.link import Line, Link
 from sync_sio.adapters.redis.questions import Questions
 from sync_sio.drivers.choose import choose
 from tests.live.servers import wait_for
@@ -139,6 +139,25 @@ def test_nothing_is_kept_and_no_thread_stays_after_the_end(redis: RedisServer) -
         link.say("PUBLISH", "x", "." * 1000)
         assert not link._waiting and not link._waiting_bytes
     wait_for(lambda: not any("redis" in thread.name for thread in threading.enumerate()), 20, lambda: str(threading.enumerate()))
+    driver.stop(1)
+
+
+def test_a_connection_that_was_lost_and_is_wanted_no_longer_does_not_count(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    """As that to a node that a cluster has lost, and that has no successor."""
+
+    def fail(line: Line) -> None:
+        raise ConnectionError("there is nobody")
+
+    driver = choose("threads", None, None)
+    link = Link(redis.url)
+    link.start(driver)
+    for count in (1, 2):
+        line = link.open("to a node", fail)
+        wait_for(lambda count=count: caplog.text.count("not connected") == count, 20, lambda: caplog.text)
+        wait_for(lambda: link._lines[0].is_up, 20)
+        link.drop(line)
+        assert link.is_connected and caplog.text.count("connected again") == link.reconnects == count
+    link.close()
     driver.stop(1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sync_sio import Emitter, Server, __main__
 from sync_sio.adapters.base import Answer, Broadcast, ClientGone, ClientRecord, Fetch, Fetched, Kept, Message, Target
-from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
+from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter, link
 from sync_sio.drivers.base import Driver
 from sync_sio.drivers.choose import choose
 from sync_sio.testing import TestClient
@@ -113,6 +113,22 @@ def test_a_subscriber_that_is_deaf_is_replaced(redis: RedisServer, group: Group,
         group.say_until_heard(near, far, "after")
         assert "nothing was heard" in str(far.adapter.status().last_error)
         assert far.adapter._ears.replaced >= 1
+
+
+@pytest.mark.live
+def test_a_server_that_has_much_to_say_is_not_deaf(redis: RedisServer, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says to itself waits meanwhile, as in a cluster, to which one thing is said at a time."""
+    monkeypatch.setattr(link, "MAX_COMMANDS", 1)
+    one = group.add(ShardedRedisAdapter(redis.url), "/")
+    wait_for(lambda: one.adapter.status().connected, 20)
+    said = group.driver.waiter()
+    busy = "local function now() local time = redis.call('TIME') return time[1] * 1000 + time[2] / 1000 end "
+    busy += "local start = now() while now() < start + 300 do end"
+    for _ in range(15):
+        one.adapter._link.say("EVAL", busy, 0)
+    one.adapter._link.say("PING", tell=said.set)
+    assert said.wait(30)
+    assert one.adapter._ears.replaced == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -259,6 +260,52 @@ def test_what_piles_up_while_redis_is_away_does_not_slow_down_what_comes(node: C
     assert any(isinstance(each, Fetch) for each in heard)
     left = (one.adapter._held, one.adapter._unconfirmed, one.adapter._desk._fresh, one.adapter._desk._own)
     until(lambda: not any(left))
+
+
+def test_an_event_that_is_too_much_does_not_push_out_all_others(node: Callable[..., Node], redis: RedisServer) -> None:
+    """Of events that are too much, one makes room for one; however many questions wait, nobody who says something hears of it."""
+    one, two = node(50_000), node()
+    redis.kill()
+    until(lambda: not one.adapter.status().connected)
+    count = 1000
+    for number in range(count):
+        one.adapter.publish_kept("/", Broadcast([number, "." * 20_000], Target()))
+        one.adapter.publish("/", ServerEvent([number, "." * 20_020]))       # about as large as what goes before it
+    redis.start()
+    heard: list[int] = []
+    while heard[-1:] != [count - 1]:
+        said = two.next()
+        if isinstance(said, Kept):
+            heard.append(said.broadcast.data[0])
+    assert heard == sorted(set(heard)) and len(heard) > 400
+    until(lambda: not one.adapter._held and not one.adapter._unconfirmed)
+
+
+class Shuffled(ThreadsDriver):
+    """What is spawned begins in whatever order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spawned: list[Callable[[], Any]] = []
+
+    def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
+        self.spawned.append(partial(fn, *args))
+
+
+def test_own_clients_get_what_redis_refuses_in_order(redis: RedisServer) -> None:
+    driver = Shuffled()
+    node = Node(driver, redis.url, 100)
+    until(lambda: node.adapter.status().connected)
+    redis.client().config_set("maxmemory", 1)
+    for number in range(100):
+        node.adapter.publish_kept("/", Broadcast([number], Target()))
+    until(lambda: not node.adapter._unconfirmed)
+    for begin in reversed(driver.spawned):
+        begin()
+    heard = [node.next() for _ in range(100)]
+    assert [(each.broadcast if isinstance(each, Kept) else each).data for each in heard] == [[number] for number in range(100)]
+    node.adapter.close()
+    driver.stop(2)
 
 
 def test_nothing_is_found_and_nobody_waits_while_redis_is_gone(node: Callable[[], Node], redis: RedisServer) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 import tempfile
 import threading
@@ -257,6 +259,39 @@ def test_a_descriptor_that_cannot_be_taken_is_no_other_requests(workers: list[Wo
         assert clients[int(payload)].recv(10) == payload
     for client in clients:
         client.close()
+
+
+def test_without_descriptors_who_dials_waits_and_the_loop_does_not_spin(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = workers[0]
+    tried: list[None] = []
+    on_readable = bus._Door.on_readable
+
+    def count(door: Any) -> None:
+        tried.append(None)
+        on_readable(door)
+
+    monkeypatch.setattr(bus._Door, "on_readable", count)
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    with socket.socket(socket.AF_UNIX) as dialler:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            dialler.connect(one.bus._meeting.path)
+            for _ in range(100):
+                turned = threading.Event()
+                one.driver.post(turned.set)
+                assert turned.wait(SECONDS)
+            assert 1 <= len(tried) < 20
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+        dialler.sendall(frame(HELLO, b"late-1") + frame(MESSAGE, b"hello"))
+        assert one.wait_for(1) == [("late-1", b"hello")]
+    one.wait_for(2)                     # it is gone again
 
 
 def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker]) -> None:

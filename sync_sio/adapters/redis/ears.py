@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...drivers.choose import is_monkey_patched
 from ...drivers.locks import native_rlock
 from .link import Line, Link
 
@@ -19,8 +18,6 @@ PING_SECONDS: Final = 1.0
 """How often a server says something to itself through Redis …"""
 DEAF_SECONDS: Final = 3.0
 """… and after how long without hearing that, or anything else, its connection is replaced."""
-IN_A_ROW: Final = 64
-"""Messages after which a greenlet lets others run."""
 
 PLAIN: Final = "SUBSCRIBE"
 PATTERN: Final = "PSUBSCRIBE"
@@ -70,6 +67,7 @@ class Ears:
         self._there: set[str] = set()
         self._attended: dict[str, tuple[Heard, Callable[[], None]]] = {}
         self._line: Line | None = None
+        self._is_asking = False             # what this server says to itself waits behind other things
 
     def start(self) -> None:
         self._line = self._link.open("listening", self._listen)
@@ -115,10 +113,8 @@ class Ears:
             wanted = [(PLAIN, self._own), *((kind, channel) for channel, kind in self._wanted.items())]
         missing = {channel for _, channel in wanted}
         self._subscribe(pubsub, wanted)
-        is_patched = is_monkey_patched()
         asked_at: float | None = None
         heard_at = next_ping = looked_at = now()
-        in_a_row = 0
         try:
             while not line.is_over:
                 said = pubsub.parse_response(block=False, timeout=PING_SECONDS / 2)
@@ -132,30 +128,29 @@ class Ears:
                     if said[-1] == b"ping":
                         self.lag = time - (asked_at or time)
                         asked_at = None
-                    in_a_row += 1
-                    if is_patched and in_a_row >= IN_A_ROW:
-                        self._link.driver.sleep(0)
-                        in_a_row = 0
-                else:
-                    in_a_row = 0
+                    line.heard()
                 if self._changes:
                     with self._lock:
                         changes, self._changes = list(self._changes), deque()
                     self._subscribe(pubsub, changes)
-                if time - max(heard_at, asked_at or time) > DEAF_SECONDS:
+                # while Redis has enough to do with what was said before, nobody is deaf
+                if time - max(heard_at, asked_at or time, self._link.answered_at if self._is_asking else 0.0) > DEAF_SECONDS:
                     self.replaced += 1
                     raise ConnectionError(f"nothing was heard for {DEAF_SECONDS} s, not even what this server says to itself")
                 if time >= next_ping:
                     next_ping = time + PING_SECONDS
                     if asked_at is None:
-                        asked_at = time
-                        self._link.say("PUBLISH", self._own, b"ping")
+                        asked_at, self._is_asking = time, True
+                        self._link.say("PUBLISH", self._own, b"ping", tell=self._asked)
                     if line.is_up:
                         self._beat()
         finally:
             self._there = set()
             for _, changed in list(self._attended.values()):
                 changed()
+
+    def _asked(self, reply: Any) -> None:
+        self._is_asking = False
 
     def _take(self, said: list[Any], line: Line, missing: set[str]) -> None:
         kind, channel, data = said[0], said[-2].decode(), said[-1]

@@ -27,6 +27,8 @@ STEADY_SECONDS: Final = 5.0
 """A connection that has held for so long was a good one: the next tries begin at the shortest wait again."""
 IDLE_SECONDS: Final = 2.0
 """After so long without anything to send it is looked whether Redis is still there."""
+IN_A_ROW: Final = 64
+"""Messages after which a greenlet lets others run: what comes without a pause is read without a switch."""
 MAX_COMMANDS: Final = 500
 """Commands that are sent before their replies are read."""
 MAX_BATCH_BYTES: Final = 1_000_000
@@ -57,6 +59,7 @@ class Line:
         self._link = link
         self._work = work
         self._lost = lost
+        self._in_a_row = 0
 
     @property
     def is_over(self) -> bool:
@@ -68,6 +71,14 @@ class Line:
         if not self.is_up:
             self.is_up = True
             self._link.changed(None)
+
+    def heard(self) -> None:
+        """A message was read: called by `work` for each."""
+        self._in_a_row += 1
+        if self._in_a_row >= IN_A_ROW:
+            self._in_a_row = 0
+            if is_monkey_patched():
+                self._link.driver.sleep(0)
 
     def halt(self) -> None:
         """End the line: what it waits for is cut off. Any thread."""
@@ -97,7 +108,7 @@ class Line:
                 is_steady = self.is_up and link.driver.now() - begun > STEADY_SECONDS
                 self.is_up = False
                 error = error or ConnectionError("the connection has ended")
-                link.changed(error)
+                link.changed(error, self)
                 self._lost(error)
                 wait = FIRST_WAIT if is_steady or not wait else min(wait * 2, LONGEST_WAIT)
                 self.halted.wait(wait * random.uniform(0.5, 1.0))
@@ -124,6 +135,8 @@ class Link:
         self._renew()
 
     def _renew(self) -> None:
+        self.answered_at = 0.0
+        """When Redis has last answered what was said."""
         self._lock = native_rlock()         # guards what follows; held for a few lines, never while anything is sent
         self._lines: list[Line] = []
         self._is_lost = False
@@ -211,10 +224,13 @@ class Link:
             if line in self._lines:
                 self._lines.remove(line)
         line.halt()
+        self.changed(None)                  # it may have been the last that was lost
 
-    def changed(self, error: BaseException | None) -> None:
+    def changed(self, error: BaseException | None, lost: Line | None = None) -> None:
         """A line is up, or was lost for a reason: the operator hears of the first that goes, and of the last that is back."""
         with self._lock:
+            if lost is not None and lost not in self._lines:
+                return                      # nobody wants it any more
             if error is not None:
                 self.last_error = f"{type(error).__name__}: {error}"
                 is_news = not self._is_lost
@@ -328,6 +344,7 @@ class Link:
             raise
 
     def _replied(self, tell: Tell | None, reply: Any) -> None:
+        self.answered_at = self.driver.now()
         if isinstance(reply, Exception):
             text = f"{type(reply).__name__}: {reply}"
             if text != self.last_error:

@@ -96,13 +96,16 @@ class Desk:
         return None
 
     def refused(self, number: int) -> None:
-        """It will not come back."""
+        """It will not come back: our clients get it as it is, in the order of these calls. Some lock may be held here."""
         with self._lock:
             own = self._own.pop(number, None)
             self._oldest_fresh()                # what is not there any more is let go
-            if own is not None and not own.is_early:
-                self._queue.append(Handed(own.namespace, self._server, own.broadcast))
-        self._hand_over()
+            if own is None or own.is_early:
+                return
+            self._queue.append(Handed(own.namespace, self._server, own.broadcast))
+            is_handing = self._is_handing
+        if not is_handing:
+            self._driver.spawn(self._hand_over)
 
     # -- what comes --------------------------------------------------------------------------------------------------------
 

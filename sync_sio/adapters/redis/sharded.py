@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Literal
 
 from ..base import Answer, Broadcast, Fetch, Message, ServerEvent
@@ -126,14 +127,10 @@ class ShardedRedisAdapter(OnRedis):
         return [(SHARDED, f"{channel}{self.id}#", self._said), (SHARDED, channel, self._said)]
 
     def _count(self, channel: str, tell: Callable[[int | None], None]) -> None:
-        if self._link.address.is_cluster:
-            self._link.ask(lambda client: _at_its_node(client, channel), lambda reply, error: tell(_number(reply)))
+        if isinstance(self._ears, ShardedEars):
+            self._link.ask(partial(self._ears.count, channel), lambda reply, error: tell(_number(reply)))
         else:
             self._link.say("PUBSUB", "SHARDNUMSUB", channel, tell=lambda reply: tell(_number(reply)))
-
-
-def _at_its_node(client: Any, channel: str) -> Any:
-    return client.get_node_from_key(channel).redis_connection.pubsub_shardnumsub(channel)
 
 
 def _number(reply: Any) -> int | None:

@@ -34,8 +34,11 @@ class ShardedEars:
         self._main = Ears(link, own, heard, beat)
         self._lock = native_rlock()         # guards what follows
         self._wanted: frozenset[str] = frozenset()
-        self._there: set[str] = set()
+        self._there: dict[str, str] = {}
+        """By channel: at which node it is heard. Two may have it for a moment: the one that had it does not take it from the other."""
         self._lines: dict[str, Line] = {}
+        self._layout: dict[int, str] = {}
+        """By slot: which node has it. Never changed: a new one takes its place."""
         self._attended: dict[str, tuple[Heard, Callable[[], None]]] = {}
 
     @property
@@ -61,13 +64,22 @@ class ShardedEars:
     def remove(self, kind: str, *channels: str) -> None:
         with self._lock:
             self._wanted = self._wanted.difference(channels)
-            self._there.difference_update(channels)
+            for channel in channels:
+                self._there.pop(channel, None)
 
     def hears(self, channel: str) -> bool:
         return channel in self._there
 
+    def count(self, channel: str, client: Any) -> Any:
+        """Return what a channel's node says of how many listen there; None: it is not known which that is. May block."""
+        name, manager = self._layout.get(client.keyslot(channel), ""), client.nodes_manager
+        if name not in manager.nodes_cache:
+            manager.initialize()            # it is new
+        node = manager.nodes_cache.get(name)
+        return None if node is None else node.redis_connection.pubsub_shardnumsub(channel)
+
     def _find(self, line: Line) -> None:
-        """See which nodes there are, once a second: some may be new, and have only what others have lost."""
+        """See which nodes there are, and what each has, once a second: some may be new, and slots move from one to another."""
         while not line.is_over:
             self._meet(line.client)
             line.up()
@@ -75,8 +87,11 @@ class ShardedEars:
             line.client.nodes_manager.initialize()
 
     def _meet(self, client: Any) -> None:
+        layout = {slot: nodes[0].name for slot, nodes in client.nodes_manager.slots_cache.items()}
         names = {node.name for node in client.get_primaries()}
         with self._lock:
+            if layout != self._layout:
+                self._layout = layout
             new = names - self._lines.keys()
             gone = [self._lines.pop(name) for name in self._lines.keys() - names]
             for name in new:
@@ -90,15 +105,15 @@ class ShardedEars:
         if node is None:
             raise ConnectionError(f"{name} is not in the cluster")
         pubsub = node.redis_connection.pubsub()
-        seen: frozenset[str] = frozenset()
+        seen: tuple[frozenset[str], dict[int, str]] = frozenset(), {}
         mine: set[str] = set()
         heard_at = asked_at = looked_at = now()
         try:
             while not line.is_over:
-                wanted = self._wanted
-                if wanted is not seen:
-                    seen = wanted
-                    here = {channel for channel in wanted if client.get_node_from_key(channel).name == name}
+                wanted, layout = self._wanted, self._layout
+                if wanted is not seen[0] or layout is not seen[1]:
+                    seen = wanted, layout
+                    here = {channel for channel in wanted if layout.get(client.keyslot(channel)) == name}
                     for command, channels in (("SSUBSCRIBE", here - mine), ("SUNSUBSCRIBE", mine - here)):
                         for channel in channels:
                             pubsub.execute_command(command, channel)
@@ -114,19 +129,25 @@ class ShardedEars:
                     heard_at = looked_at                # this process stood still: Redis is not to blame
                 if said is not None:
                     heard_at = now()
-                    self._take(said, mine)
+                    self._take(name, said, mine)
+                    line.heard()
                 elif now() - heard_at > DEAF_SECONDS:
                     raise ConnectionError(f"nothing was heard from {name} for {DEAF_SECONDS} s")
                 elif now() - max(heard_at, asked_at) > PING_SECONDS:
                     asked_at = now()
                     pubsub.execute_command("PING")
         finally:
-            with self._lock:
-                self._there -= mine
-            for channel in mine & self._attended.keys():
-                self._attended[channel][1]()
+            self._lost(name, mine)
 
-    def _take(self, said: Any, mine: set[str]) -> None:
+    def _lost(self, name: str, channels: set[str]) -> None:
+        with self._lock:
+            gone = [channel for channel in channels if self._there.get(channel) == name]
+            for channel in gone:
+                del self._there[channel]
+        for channel in self._attended.keys() & gone:
+            self._attended[channel][1]()
+
+    def _take(self, name: str, said: Any, mine: set[str]) -> None:
         if not isinstance(said, list) or len(said) < 3:
             return                          # the answer to PING
         kind, channel = said[0], said[1].decode()
@@ -136,11 +157,12 @@ class ShardedEars:
         elif kind == b"ssubscribe":
             with self._lock:
                 if channel in self._wanted:
-                    self._there.add(channel)
+                    self._there[channel] = name
             _, changed = self._attended.get(channel) or (None, self._confirmed)
             changed()
         elif kind == b"sunsubscribe" and channel in mine:
-            raise ConnectionError(f"{channel} has moved to another node")
+            mine.remove(channel)            # it has moved: whoever listens at its new node subscribes it when that is seen
+            self._lost(name, {channel})
 
 
 def ears_for(

@@ -170,15 +170,17 @@ class RedisStreamsAdapter(OnRedis):
             )
 
     def _was_added(self, stream: str, number: int, reply: Any) -> None:
-        """Redis has answered (the thread that sends)."""
-        if isinstance(reply, Exception):
-            self._link.driver.spawn(self._desk.refused, number)
+        """Redis has answered (the thread that sends), or it was too much (whoever says something then)."""
+        is_refused = isinstance(reply, Exception)
+        if is_refused:
+            self._desk.refused(number)
         held = []
         with self._lock:
             self._unconfirmed.pop(number, None)
-            if not isinstance(reply, Exception):
+            if not is_refused:
                 self._added[stream] = reply.decode() if isinstance(reply, bytes) else reply
-            if self._held:
+            # what was too much makes no room for what waited for it: that would push out the next one, and so on
+            if self._held and not (is_refused and self._unconfirmed):
                 oldest = next(iter(self._unconfirmed), self._number + 1)
                 held = self._held.take(oldest.__gt__, in_order=True)
         for say in held:
