@@ -190,7 +190,7 @@ class Http:
     def is_quiet(self, seconds: float) -> bool:
         """Tell whether nothing at all comes for so long."""
         assert self.sock is not None
-        return not self.buffer and not is_readable(self.sock, seconds)
+        return not self.buffer and says_nothing(self, self.sock, seconds)
 
     def abort(self) -> None:
         """End the connection with a RST, as a client that crashes."""
@@ -222,6 +222,21 @@ def is_readable(sock: socket.socket, timeout: float = 0.0) -> bool:
     poll = select.poll()  # select() cannot name the descriptors of thousands of clients
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
+
+
+def says_nothing(reader: Http | WebSocket, sock: socket.socket, seconds: float) -> bool:
+    """Tell whether nothing at all comes for so long. What TLS says for itself, such as its tickets after a handshake, is nothing."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return not is_readable(sock, seconds)
+    before = sock.gettimeout()
+    sock.settimeout(seconds)
+    try:
+        reader.buffer += sock.recv(65536)
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(before)
+    return False
 
 
 def abort(sock: socket.socket) -> None:
@@ -360,7 +375,7 @@ class WebSocket:
                 pass
 
     def is_quiet(self, seconds: float) -> bool:
-        return not self.buffer and not is_readable(self.sock, seconds)
+        return not self.buffer and says_nothing(self, self.sock, seconds)
 
     def abort(self) -> None:
         abort(self.sock)
