@@ -118,10 +118,10 @@ class Http:
         # A kept connection that the server has closed meanwhile is opened anew, as every HTTP client does it.
         if self.sock is not None and not self.buffer and is_readable(self.sock):
             self.close()
-        self.connect().sendall(head.encode("latin-1") + payload)
+        send_all(self.connect(), head.encode("latin-1") + payload)
 
     def send_raw(self, data: bytes) -> None:
-        self.connect().sendall(data)
+        send_all(self.connect(), data)
 
     def receive(self, is_head: bool = False) -> Response:
         """Read one answer; raises `Ended` when the server closes instead, TimeoutError when it says nothing."""
@@ -216,6 +216,14 @@ def open_socket(address: Address, timeout: float, is_tls: bool) -> socket.socket
     return context.wrap_socket(sock)
 
 
+def send_all(sock: socket.socket, data: bytes) -> None:
+    """Send; a connection that ends meanwhile is a ConnectionError, with TLS, too, which has an exception of its own for it."""
+    try:
+        sock.sendall(data)
+    except ssl.SSLEOFError as error:
+        raise ConnectionResetError(str(error)) from error
+
+
 def is_readable(sock: socket.socket, timeout: float = 0.0) -> bool:
     if isinstance(sock, ssl.SSLSocket) and sock.pending():
         return True
@@ -308,10 +316,10 @@ class WebSocket:
         self.send_frame(TEXT if isinstance(message, str) else BINARY, message.encode() if isinstance(message, str) else message)
 
     def send_frame(self, opcode: int, payload: bytes = b"", fin: bool = True, is_masked: bool = True, rsv: int = 0) -> None:
-        self.sock.sendall(frame(opcode, payload, fin, is_masked, rsv))
+        send_all(self.sock, frame(opcode, payload, fin, is_masked, rsv))
 
     def send_raw(self, data: bytes) -> None:
-        self.sock.sendall(data)
+        send_all(self.sock, data)
 
     def read_exactly(self, size: int) -> bytes:
         while len(self.buffer) < size:
