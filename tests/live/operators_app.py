@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import random
+import threading
 from collections import Counter
 from typing import Any
 
@@ -163,10 +164,13 @@ def register(io: Server) -> None:
     def ask_much(socket: Any, count: int, seconds: float | None, ack: Any) -> None:
         """Ask so many questions at once, and answer when each callback was told; with what kind of error, or "in time"."""
         told: Counter[str] = Counter()
+        lock = threading.Lock()             # callbacks run beside each other: only one of them is the last
 
         def tell(error: Any = None, *_: Any) -> None:
-            told[type(error).__name__ if isinstance(error, Exception) else "in time"] += 1
-            if sum(told.values()) == count:
+            with lock:
+                told[type(error).__name__ if isinstance(error, Exception) else "in time"] += 1
+                is_last = sum(told.values()) == count
+            if is_last:
                 ack(told)
                 home.emit("all told", socket.id, told)
 
