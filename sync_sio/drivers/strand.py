@@ -117,8 +117,9 @@ class Strand:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether nothing waits and nobody works it."""
-        return self.tasks is None
+        """Tell whether nothing waits, nobody works it, and what its last turn gathered was let go."""
+        with self.flow.lock:                # a turn ends in one hold of it
+            return self.tasks is None
 
     def __len__(self) -> int:
         """Count the tasks that wait, without the one that runs."""

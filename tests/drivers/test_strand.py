@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from typing import Any
 
@@ -57,6 +58,24 @@ def waiting(strand: Strand) -> list[Any]:
 
 def note(subject: list[Any], item: Any) -> None:
     subject.append(item)
+
+
+def test_who_sees_it_idle_sees_what_its_turn_has_sent(flow: FakeFlow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    strand = Strand(flow)
+    seen: list[tuple[bool, list[Any]]] = []
+    looker = threading.Thread(target=lambda: seen.append((strand.is_idle, list(flow.told))))
+    uncork = flow.uncork
+
+    def slowly() -> None:
+        looker.start()
+        looker.join(0.1)                    # it would be done by then, did it not wait for us
+        uncork()
+
+    monkeypatch.setattr(flow, "uncork", slowly)
+    strand.put(note, [], 1)
+    strand.work_as(worker)
+    looker.join()
+    assert seen == [(True, ["uncork"])]
 
 
 def test_only_who_finds_it_idle_has_it_worked(flow: FakeFlow) -> None:
