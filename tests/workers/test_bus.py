@@ -311,21 +311,30 @@ def test_what_a_killed_worker_left_behind_is_cleared_away(workers: list[Worker])
     alive.leave()
 
 
-def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
-    one, two, _ = workers
+@contextlib.contextmanager
+def child_of(worker: Worker) -> Iterator[None]:
+    """Have a child of a fork live, which is no worker any more."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(writing)                   # or it would outlive a test that fails
-        one.bus.abandon()
+        worker.bus.abandon()
         os.read(reading, 1)
         os._exit(0)
-    one.stop()                          # while the child lives: it must not keep the links open
-    assert (one.bus.id, b"left") in two.wait_for(1)
-    os.write(writing, b"x")
-    os.waitpid(child, 0)
-    os.close(reading)
-    os.close(writing)
+    try:
+        yield
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+def test_the_child_of_a_fork_is_not_the_worker(workers: list[Worker]) -> None:
+    one, two, _ = workers
+    with child_of(one):
+        one.stop()                      # it must not keep the links open
+        assert (one.bus.id, b"left") in two.wait_for(1)
 
 
 def test_who_has_dialled_a_new_worker_already_is_not_waited_for(workers: list[Worker]) -> None:
@@ -364,17 +373,7 @@ def test_the_child_of_a_fork_keeps_no_client(workers: list[Worker]) -> None:
         for payload in (b"first", b"x" * 3_000_000):        # nothing more is read, and the request waits here
             one.bus.tell(two.bus.id, payload)
         assert one.bus.hand_over(two.bus.id, b"request", PlainStream(PlainSocket(fileno=server.detach())))
-        reading, writing = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(writing)               # or it would outlive a test that fails
-            one.bus.abandon()
-            os.read(reading, 1)
-            os._exit(0)
-        one.bus.close()                     # while the child lives
-        client.settimeout(SECONDS)
-        assert client.recv(1) == b""
-        os.write(writing, b"x")
-        os.waitpid(child, 0)
-        os.close(reading)
-        os.close(writing)
+        with child_of(one):
+            one.bus.close()
+            client.settimeout(SECONDS)
+            assert client.recv(1) == b""
