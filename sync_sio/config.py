@@ -207,3 +207,9 @@ def _check_count(name: str, value: object) -> None:
 
 
 __all__ = ["EngineOptions", "RecoveryOptions", "ServerOptions", "refuse_unknown"]
+
+
+def check_server(io: object) -> None:
+    """Raise TypeError for what is no server, where a tool is given one."""
+    if not hasattr(io, "engine"):
+        raise TypeError(f"io={io!r}: a sync_sio.Server is wanted; that of a SocketIO for Flask is its attribute io")

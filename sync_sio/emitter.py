@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .adapters.base import Broadcast, DisconnectClients, JoinRooms, LeaveRooms, Message, ServerEvent, Target
 from .sockets.broadcast import PLAIN, Flags
@@ -13,7 +13,9 @@ from .sockets.server_events import RESERVED
 from .types import JsonDefault
 
 if TYPE_CHECKING:
-    from .adapters.redis.outside import Voice
+    from .adapters.redis.on_redis import OnRedis
+
+Kind: TypeAlias = Literal["redis", "sharded", "streams"]
 
 
 class Emitter:
@@ -31,33 +33,33 @@ class Emitter:
         ValueError: no such form of a URL, or no such adapter. ImportError: redis-py or msgspec is missing.
     """
 
-    __slots__ = ("_flags", "_namespace", "_target", "_voice")
+    __slots__ = ("_adapter", "_default", "_flags", "_namespace", "_target")
 
     def __init__(
         self,
         url: str = "redis://localhost:6379",
         *,
         key: str = "socket.io",
-        adapter: Literal["redis", "sharded", "streams"] = "redis",
+        adapter: Kind = "redis",
         json_default: JsonDefault | None = None,
     ) -> None:
-        from .adapters.redis.outside import Voice  # an extra: not for those who use no Redis
+        self._adapter = _adapter_of(adapter, url, key)
+        self._default = json_default
+        self._set("/", Target(), PLAIN)
 
-        self._set(Voice(url, adapter, key, json_default), "/", Target(), PLAIN)
-
-    def _set(self, voice: Voice, namespace: str, target: Target, flags: Flags) -> None:
-        self._voice = voice
+    def _set(self, namespace: str, target: Target, flags: Flags) -> None:
         self._namespace = namespace
         self._target = target
         self._flags = flags
 
     def _with(self, namespace: str | None = None, target: Target | None = None, flags: Flags | None = None) -> Emitter:
         other = object.__new__(Emitter)
-        other._set(self._voice, namespace or self._namespace, target or self._target, flags or self._flags)
+        other._adapter, other._default = self._adapter, self._default
+        other._set(namespace or self._namespace, target or self._target, flags or self._flags)
         return other
 
     def __repr__(self) -> str:
-        return f"<Emitter to {self._namespace} at {self._voice.address!r}>"
+        return f"<Emitter to {self._namespace} at {self._adapter.address!r}>"
 
     # -- whom and how ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +128,19 @@ class Emitter:
 
     def close(self) -> None:
         """Close the connections to Redis, which all that came of this emitter share; what is sent later connects again."""
-        self._voice.close()
+        self._adapter.close()
 
     def _say(self, message: Message) -> None:
-        self._voice.say(self._namespace, message)
+        self._adapter.publish_now(self._namespace, message, self._default)
+
+
+def _adapter_of(kind: Kind, url: str, key: str) -> OnRedis:
+    from .adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter  # an extra: not for those who use no Redis
+
+    if kind == "redis":
+        return RedisAdapter(url, key=key)
+    if kind == "sharded":
+        return ShardedRedisAdapter(url, channel_prefix=key)
+    if kind == "streams":
+        return RedisStreamsAdapter(url, stream=key)
+    raise ValueError(f'adapter={kind!r}: "redis", "sharded" or "streams" is wanted: what the servers have')

@@ -278,9 +278,10 @@ class Server(Broadcaster):
             if self._is_closed:
                 return
             self._is_closed = engine.is_closed = True
-            if not engine.is_started:
-                return
-            closing = self._closing = engine.driver.waiter()
+            closing = self._closing = engine.driver.waiter() if engine.is_started else None
+        if closing is None:
+            self._hub.unlink()
+            return
         try:
             deadline = engine.driver.now() + timeout
             self._hub.close("server shutting down")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
+from .config import check_server
 from .probe import Probe
 
 try:
@@ -58,8 +59,9 @@ def instrument(io: Server, carrier: Carrier | None = None, tracer_provider: trac
         tracer_provider: makes the tracer; None: the global one.
 
     Raises:
-        TypeError: `carrier` cannot be called.
+        TypeError: `io` is no server, or `carrier` cannot be called.
     """
+    check_server(io)
     if carrier is not None and not callable(carrier):
         raise TypeError(f"carrier={carrier!r}: a function of (socket, event, args) is wanted")
     tracer = trace.get_tracer("sync_sio", tracer_provider=tracer_provider)

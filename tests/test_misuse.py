@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 
-from sync_sio import Server
+from sync_sio import Server, admin, tracing
 from sync_sio.engine import EngineServer
+from sync_sio.metrics import PrometheusMetrics
 from sync_sio.sockets.socket import Socket
+from sync_sio.testing import TestClient
+from sync_sio_flask import SocketIO
 from tests.sockets.fakes import Client, World
 
 
@@ -281,3 +285,13 @@ def test_a_call_where_nothing_may_block_says_what_to_do_instead(place: Place) ->
         with pytest.raises(RuntimeError, match=r"blocks, and this thread may not.*ack="):
             place.world.in_phase_one(lambda call=call: call("x"))
     assert place.client.said() == [] and not place.socket._core.acks
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [PrometheusMetrics, tracing.instrument, lambda io: admin.instrument(io, None), TestClient],
+    ids=["metrics", "tracing", "admin", "testing"],
+)
+def test_tools_want_the_server_and_not_what_has_one(tool: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"io=<SocketIO of .*>: a sync_sio.Server is wanted; .* attribute io"):
+        tool(SocketIO(Flask("shop")))

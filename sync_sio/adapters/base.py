@@ -290,6 +290,23 @@ class CarryingAdapter(Protocol):
         ...
 
 
+@runtime_checkable
+class OutsideAdapter(Protocol):
+    """What an adapter is besides if a process that serves nobody may speak through it: a task, a command of the shell."""
+
+    def publish_now(self, namespace: str, message: Message, default: JsonDefault | None) -> None:
+        """Send to all servers, before `start`, and wait until it is sent: no thread is left behind. Any thread.
+
+        Args:
+            message: one that wants no answer.
+            default: asked for values that have no form.
+
+        Raises:
+            TypeError: something in it has no form on this wire; nothing was sent. Besides, what says that it could not be sent.
+        """
+        ...
+
+
 # -- recovery across servers ----------------------------------------------------------------------------------------------------
 
 

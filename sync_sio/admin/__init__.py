@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from ..config import check_server
 from .commands import add_commands
 from .desk import Desks, features
 from .door import Auth, Door, as_check, logger
@@ -41,6 +42,7 @@ def instrument(
     Raises:
         TypeError, ValueError: something that cannot be meant; the message names it.
     """
+    check_server(io)
     if mode not in ("development", "production"):
         raise ValueError(f'mode={mode!r}: "development" or "production" is wanted')
     if not isinstance(namespace_name, str):

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..config import check_server
 from ..drivers.base import Habit
 from ..drivers.locks import native_lock
 from ..drivers.strand import Strand
@@ -55,6 +56,7 @@ class PrometheusMetrics(Collector):
         refresh_seconds: how often, in multi-process mode, what was counted is written.
 
     Raises:
+        TypeError: `io` is no server.
         ValueError: something that cannot be meant; or metrics of these names are in the registry already.
 
     Threads: any.
@@ -70,6 +72,7 @@ class PrometheusMetrics(Collector):
         max_events: int = 200,
         refresh_seconds: float = 5.0,
     ) -> None:
+        check_server(io)
         if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
             raise ValueError(f"prefix={prefix!r}: letters, digits and underscores are wanted, and no digit first")
         if max_events < 1:

@@ -12,7 +12,11 @@ from .remote import RemoteSocket
 
 
 class Broadcaster:
-    """Everything that can be done to all clients at once. From any thread; before the server runs it reaches nobody."""
+    """Everything that can be done to all clients at once. From any thread.
+
+    Before the server runs, nobody is here. With an adapter on Redis it reaches those of other servers then, too, as an `Emitter` does:
+    it waits until Redis has it, and raises what redis-py raises if that cannot be; what wants answers is a RuntimeError.
+    """
 
     _everybody: BroadcastOperator
 

@@ -22,6 +22,7 @@ from ..adapters.base import (
     Kept,
     LeaveRooms,
     Message,
+    OutsideAdapter,
     RecoveryStore,
     RoomsAdapter,
     ServerAnswer,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 class Cluster:
     """One per server that has an adapter (`AdapterListener`). Any thread.
 
+    Before `start` this process is no part of it: it can speak to it if the adapter is an `OutsideAdapter`, and gets no answers.
     An inquiry is known by its request's id from before it is published until it ends, which a time-out sees to.
     """
 
@@ -52,6 +54,7 @@ class Cluster:
         self._site = site
         self._find = find
         self._inquiries: dict[str, Inquiry] = {}
+        self._is_started = False
 
     @property
     def store(self) -> RecoveryStore | None:
@@ -67,6 +70,7 @@ class Cluster:
 
     def start(self, namespaces: list[str]) -> None:
         self.adapter.start(self, self._site.driver)
+        self._is_started = True
         for name in namespaces:
             self.enter(name)
 
@@ -81,15 +85,29 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect; whoever waits gets what has come."""
-        self.adapter.close()
+        if self._is_started or isinstance(self.adapter, OutsideAdapter):
+            self.adapter.close()
         for inquiry in list(self._inquiries.values()):
             inquiry.expire()
 
     def abandon(self) -> None:
+        self._is_started = False
         self._inquiries = {}
         self.adapter.abandon()
 
     # -- to the others -----------------------------------------------------------------------------------------------------
+
+    def publish(self, namespace: str, message: Message) -> None:
+        """Tell the other servers. Where this process serves nobody, it waits until it is sent, and raises what says why it is not."""
+        if self._is_started:
+            self.adapter.publish(namespace, message)
+        elif isinstance(self.adapter, OutsideAdapter):
+            self.adapter.publish_now(namespace, message, self.json_default)
+
+    def check_serving(self, what: str) -> None:
+        """Raise RuntimeError if other servers can be spoken to from here, and their answers do not come here."""
+        if not self._is_started and isinstance(self.adapter, OutsideAdapter):
+            raise RuntimeError(f"{what}: this process serves nobody, so the other servers' answers do not come here; emit() works")
 
     def inquire(
         self, namespace: str, what: str, message: Callable[[str], Message], seconds: float | None, tell: Told

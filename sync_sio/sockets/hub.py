@@ -224,7 +224,7 @@ class Hub:
 
     def unlink(self) -> None:
         """Leave the other servers."""
-        if self.site.cluster is not None and self.site.is_started:
+        if self.site.cluster is not None:
             self.site.cluster.close()
 
     def wait_until_told(self, timeout: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from secrets import token_urlsafe
@@ -26,7 +26,7 @@ from .handlers import EventName, check_function
 from .leaving import leave
 from .membership import Membership
 from .observers import tell_outgoing
-from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, disconnect_all, fetch, join_all, leave_all, publish
+from .reaching import SERVERS_TIMEOUT, ask_clients, call_clients, check_answers, disconnect_all, fetch, join_all, leave_all, publish
 from .recovery import Recovery
 from .registrations import Registrations
 from .remote import RemoteSocket
@@ -45,7 +45,7 @@ CLOSE, DROP = WhenFull.CLOSE, WhenFull.DROP
 class Namespace(Registrations, Broadcaster):
     """A place that clients connect to by name. Everything here may be called from any thread.
 
-    Before the server runs, registrations are kept and broadcasts reach nobody.
+    Before the server runs, registrations are kept, and broadcasts reach nobody here; those elsewhere, if its adapter can say it.
 
     Attributes:
         name: with its slash; `"/"` is the main namespace.
@@ -238,30 +238,39 @@ class Namespace(Registrations, Broadcaster):
         if self.is_started:
             ask_clients(self, event, args, target, flags, seconds, tell).arm()
         else:
-            self.site.parcel(Packet(EVENT, self.name, [event, *args]))
+            self._check_alone(event, args, flags)
             tell(None, [])
 
     def call_all(self, event: EventName, args: tuple[Any, ...], target: Target, flags: Flags, timeout: float | None) -> list[Any]:
         """The same, and block for the responses."""
         if not self.is_started:
-            self.site.parcel(Packet(EVENT, self.name, [event, *args]))
+            self._check_alone(event, args, flags)
             return []
         return call_clients(self, event, args, target, flags, timeout)
 
+    def _check_alone(self, event: EventName, args: tuple[Any, ...], flags: Flags) -> None:
+        """Raise for a question that could not be sent, or not be answered, though nobody is here to be asked."""
+        self.site.parcel(Packet(EVENT, self.name, [event, *args]))
+        check_answers(self, f"acknowledgements of {event!r}", flags)
+
     def fetch(self, target: Target, flags: Flags) -> list[RemoteSocket]:
-        return fetch(self, target, flags) if self.is_started else []
+        if self.is_started:
+            return fetch(self, target, flags)
+        check_answers(self, "fetch_sockets", flags)
+        return []
 
     def join_all(self, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
-        if self.is_started:
-            join_all(self, target, rooms, flags)
+        join_all(self, target, rooms, flags)
 
     def leave_all(self, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
-        if self.is_started:
-            leave_all(self, target, rooms, flags)
+        leave_all(self, target, rooms, flags)
 
     def disconnect_all(self, target: Target, close: bool, flags: Flags) -> None:
-        if self.is_started:
-            disconnect_all(self, target, close, flags)
+        disconnect_all(self, target, close, flags)
+
+    def recipients(self, target: Target) -> Sequence[Socket]:
+        """Return those of `target` in this process; nobody before it serves."""
+        return self.rooms.recipients(target) if self.is_started else ()
 
     # -- other servers -----------------------------------------------------------------------------------------------------
 

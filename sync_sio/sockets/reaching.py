@@ -29,11 +29,18 @@ def cluster_of(home: Namespace, flags: Flags = PLAIN) -> Cluster | None:
     return None if flags.local or not home.is_started else home.site.cluster
 
 
-def publish(home: Namespace, message: Message, flags: Flags) -> None:
+def publish(home: Namespace, message: Message, flags: Flags = PLAIN) -> None:
     """Tell the other servers, if they are meant, too."""
-    cluster = cluster_of(home, flags)
-    if cluster is not None:
-        cluster.adapter.publish(home.name, message)
+    cluster = home.site.cluster
+    if cluster is not None and not flags.local:
+        cluster.publish(home.name, message)
+
+
+def check_answers(home: Namespace, what: str, flags: Flags = PLAIN) -> None:
+    """Raise RuntimeError where nothing has started and others are meant, who could not answer."""
+    cluster = home.site.cluster
+    if cluster is not None and not flags.local:
+        cluster.check_serving(what)
 
 
 # -- a question to clients ----------------------------------------------------------------------------------------------------
@@ -135,18 +142,18 @@ def fetch(home: Namespace, target: Target, flags: Flags) -> list[RemoteSocket]:
 
 def join_all(home: Namespace, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
     publish(home, JoinRooms(target, rooms), flags)
-    for socket in home.rooms.recipients(target):
+    for socket in home.recipients(target):
         socket.join(rooms)
 
 
 def leave_all(home: Namespace, target: Target, rooms: tuple[str, ...], flags: Flags) -> None:
     publish(home, LeaveRooms(target, rooms), flags)
-    for socket in home.rooms.recipients(target):
+    for socket in home.recipients(target):
         for room in rooms:
             socket.leave(room)
 
 
 def disconnect_all(home: Namespace, target: Target, close: bool, flags: Flags) -> None:
     publish(home, DisconnectClients(target, close), flags)
-    for socket in home.rooms.recipients(target):
+    for socket in home.recipients(target):
         home.disconnect(socket, close)

@@ -13,7 +13,7 @@ from ..protocol.socketio.packet import EVENT, Packet
 from .acks import Ack, as_response
 from .aside import MAX_WAITING, call_back, report_aside, run_in
 from .handlers import EventName, check_name
-from .reaching import cluster_of
+from .reaching import check_answers, cluster_of, publish
 
 if TYPE_CHECKING:
     from .namespace import Namespace
@@ -25,12 +25,13 @@ RESERVED: Final = ("connect", "connection", "new_namespace")
 def emit_to_servers(home: Namespace, event: EventName, args: tuple[Any, ...], ack: Callable[..., Any] | None) -> None:
     """Send an event to the other servers; `ack(error, responses)` is called once, and at once with none when there are no others."""
     _check(home, event, args)
-    cluster = cluster_of(home)
     data = [event, *args]
     if ack is None:
-        if cluster is not None:
-            cluster.adapter.publish(home.name, ServerEvent(data))
-    elif cluster is None:
+        publish(home, ServerEvent(data))
+        return
+    cluster = cluster_of(home)
+    if cluster is None:
+        check_answers(home, f"server_side_emit({event!r})")
         call_back(home, event, ack, None, [])
     else:
         what = f"answer to {event!r}"
@@ -46,6 +47,7 @@ def call_servers(home: Namespace, event: EventName, args: tuple[Any, ...], secon
     _check(home, event, args)
     cluster = cluster_of(home)
     if cluster is None:
+        check_answers(home, f"server_side_call({event!r})")
         return []
     data = [event, *args]
     error, responses = cluster.ask(home.name, f"answer to {event!r}", lambda request: ServerEvent(data, request), seconds)

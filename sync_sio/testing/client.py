@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from ..config import check_server
 from ..drivers.base import Waiter
 from ..drivers.locks import get_ident
 from ..drivers.strand import Strand
@@ -63,6 +64,7 @@ class TestClient:
         timeout: float = 5.0,
         raise_errors: bool = False,
     ) -> None:
+        check_server(io)
         self.namespace = namespace if namespace.startswith("/") else "/" + namespace
         self.auth = auth
         self.timeout = timeout

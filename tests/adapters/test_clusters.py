@@ -20,7 +20,7 @@ from sync_sio.adapters.base import Broadcast, Fetch, Fetched, Target
 from sync_sio.adapters.redis import RedisAdapter, RedisStreamsAdapter, ShardedRedisAdapter
 from sync_sio.adapters.redis.ears import DEAF_SECONDS
 from sync_sio.adapters.redis.link import IN_A_ROW
-from sync_sio.adapters.redis.outside import Kind
+from sync_sio.emitter import Kind
 from tests.live.clusters import Cluster
 from tests.live.servers import free_port, wait_for
 from tests.redis_server import RedisServer

@@ -202,6 +202,7 @@ def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Pa
         clients[0].emit("room", "a")
         wait_for(lambda: all(socketio.io.adapter_status().nodes == 2 for socketio in ios), 20)
         outside = SocketIO(message_queue=redis.url, channel="shop")
+        task = SocketIO(Flask("task"), message_queue=redis.url, channel="shop")     # as where a task imports the application
         heard: list[list[str]] = [[], []]
 
         def hear() -> list[list[str]]:
@@ -211,10 +212,11 @@ def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Pa
 
         outside.emit("in a", {"x": b"1"}, to="a")
         outside.emit("but a", skip_sid=request_sid(ios[0]))
+        task.emit("from a task", to="a")
         ios[1].emit("from two", to="a")
         ios[0].emit("end")
-        wait_for(lambda: all("end" in events for events in hear()) and "from two" in heard[0], 10, lambda: str(heard))
-        assert sorted(heard[0]) == ["end", "from two", "in a"]
+        wait_for(lambda: all("end" in events for events in hear()) and {"from two", "from a task"} <= {*heard[0]}, 10, lambda: str(heard))
+        assert sorted(heard[0]) == ["end", "from a task", "from two", "in a"]
         wait_for(lambda: "but a" in hear()[1], 10)
         assert sorted(heard[1]) == ["but a", "end"]
         answers: list[Any] = []
@@ -229,7 +231,10 @@ def test_a_queue_links_servers_and_who_has_none(redis_server: Path, tmp_path: Pa
             ios[1].call("question", to="nobody", timeout=5)
         with pytest.raises(KeyError):
             ios[1].call("question", to=request_sid(ios[0]), ignore_queue=True)
-        outside.close_room("a")
+        assert not task.io.engine.is_started
+        with pytest.raises(RuntimeError, match="serves nobody"):
+            task.emit("question", callback=print)
+        task.close_room("a")
         wait_for(lambda: "a" not in ios[0].io.sockets.adapter.rooms, 10)
         with pytest.raises(ValueError, match="callback"):
             outside.emit("x", callback=print)

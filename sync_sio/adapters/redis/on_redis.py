@@ -7,7 +7,10 @@ from functools import partial
 from typing import Any
 
 from ...drivers.base import Driver
-from ..base import AdapterListener, AdapterStatus
+from ...types import JsonDefault
+from ..base import AdapterListener, AdapterStatus, Message, ServerEvent
+from . import wire
+from .address import Address, disconnect
 from .ears import PLAIN, Ears, server_id
 from .link import Link, Value, size_of
 from .questions import Questions
@@ -37,6 +40,7 @@ class OnRedis:
         self.requests_timeout = requests_timeout
         self._link = Link(url)
         self._prefix = prefix
+        self._client: Any = None            # says what is said before `start`; in a fork's child redis-py makes new connections
         self._renew()
 
     def _renew(self) -> None:
@@ -75,12 +79,18 @@ class OnRedis:
         """Say HELLO, HELLO_TOO or BYE to the others."""
         raise NotImplementedError
 
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+        """Return the command by which a message that wants no answer is sent by who is no server, as npm's emitters do."""
+        raise NotImplementedError
+
     def _begin(self, driver: Driver) -> None:
         """Start what there is besides. Linked, and not listening yet."""
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
     def start(self, listener: AdapterListener, driver: Driver) -> None:
+        if not self._link.is_over:
+            raise RuntimeError(f"{self!r} links another server already: each server needs an adapter of its own")
         self._renew()
         self._listener = listener
         self._link.start(driver)
@@ -88,6 +98,9 @@ class OnRedis:
         self._ears.start()
 
     def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            disconnect(client)
         self.carrier.close()
         for namespace in list(self._namespaces):
             self._greet(namespace, BYE)
@@ -125,6 +138,28 @@ class OnRedis:
     @property
     def _lag(self) -> float:
         return self._ears.lag
+
+    # -- outside -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> Address:
+        """Where the Redis is."""
+        return self._link.address
+
+    def publish_now(self, namespace: str, message: Message, default: JsonDefault | None) -> None:
+        """Send to all servers without being one, and wait until Redis has it.
+
+        Raises:
+            TypeError: something in it has no form; nothing was sent.
+            redis.RedisError, OSError: Redis cannot be reached, or refuses.
+        """
+        if not isinstance(message, ServerEvent) and wire.reaches_nobody(message.target):
+            return
+        command = self._said_outside(namespace, message, default)
+        client = self._client
+        if client is None:
+            client = self._client = self.address.client()
+        client.execute_command(*command)
 
     # -- listening -----------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ...types import JsonDefault
 from ..base import (
     Answer,
     Broadcast,
@@ -23,6 +24,7 @@ from ..base import (
 )
 from . import streams_wire, wire
 from .ears import PATTERN, PLAIN, escaped
+from .link import Value
 from .on_redis import OnRedis, Subscription
 
 SOCKETS: Final = 0
@@ -72,9 +74,7 @@ class RedisAdapter(OnRedis):
             packet = {"type": 2, "data": message.data, "nsp": namespace}
             options = wire.broadcast_options(message)
             if message.request is None:
-                channel = self._channel(namespace)
-                if len(options["rooms"]) == 1:
-                    channel += f"{options['rooms'][0]}#"
+                channel = self._channel_for(namespace, options["rooms"])
                 self._link.say("PUBLISH", channel, wire.pack([self.id, packet, options], default))
                 return
             body = {"uid": self.id, "requestId": message.request, "type": BROADCAST, "packet": packet, "opts": options}
@@ -98,6 +98,24 @@ class RedisAdapter(OnRedis):
             self._request(namespace, body)
         else:
             raise TypeError(f"{message!r} has no form in Redis Pub/Sub")
+
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+        if isinstance(message, Broadcast):
+            options = wire.broadcast_options(message)
+            packet = {"type": 2, "data": message.data, "nsp": namespace}
+            channel = self._channel_for(namespace, options["rooms"])
+            return "PUBLISH", channel, wire.pack([streams_wire.EMITTER, packet, options], default)
+        body: dict[str, Any]
+        if isinstance(message, ServerEvent):
+            body = {"uid": streams_wire.EMITTER, "type": SERVER_EVENT, "data": message.data}
+        elif isinstance(message, DisconnectClients):
+            body = {"type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
+        elif isinstance(message, JoinRooms | LeaveRooms):
+            kind = JOIN if isinstance(message, JoinRooms) else LEAVE
+            body = {"type": kind, "opts": wire.options(message.target), "rooms": list(message.rooms)}
+        else:
+            raise TypeError(f"{message!r} wants an answer, and who is no server gets none")
+        return "PUBLISH", self._common(namespace), wire.write(body, default)
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
         body: dict[str, Any] = {"requestId": answer.request, "uid": self.id}
@@ -213,6 +231,10 @@ class RedisAdapter(OnRedis):
 
     def _channel(self, namespace: str, kind: str = "") -> str:
         return f"{self._prefix}{kind}#{namespace}#"
+
+    def _channel_for(self, namespace: str, rooms: list[str]) -> str:
+        room = f"{rooms[0]}#" if len(rooms) == 1 else ""
+        return f"{self._channel(namespace)}{room}"
 
     def _common(self, namespace: str) -> str:
         return self._channel(namespace, "-request")

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal
 
+from ...types import JsonDefault
 from ..base import Answer, Broadcast, Fetch, Message, ServerEvent
 from . import wire
 from .ears import SHARDED, Ears
+from .link import Value
 from .on_redis import OnRedis, Subscription
 from .shards import ShardedEars, ears_for
-from .streams_wire import body_of, from_envelope
+from .streams_wire import EMITTER, body_of, from_envelope
 
 SOCKET_ID_LENGTH: Final = 20
 """Node.js takes rooms with names as long as this for the own rooms of clients, which have no channels of their own."""
@@ -87,6 +89,13 @@ class ShardedRedisAdapter(OnRedis):
             self._link.say("SPUBLISH", channel, data)
         else:
             self._ask(namespace, request, "SPUBLISH", channel, data)
+
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+        body = body_of(message, default)
+        assert body is not None             # somebody is meant
+        # all servers listen to this channel, where rooms have their own, too: which ones have is not known here
+        said = {"uid": EMITTER, "nsp": namespace, "type": body[0], "data": body[1]}
+        return "SPUBLISH", self._common(namespace), wire.write(said, None)
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
         body = body_of(answer, self._listener.json_default)

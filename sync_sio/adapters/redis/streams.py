@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ...drivers.base import Driver, Timer
 from ...drivers.locks import native_rlock
+from ...types import JsonDefault
 from ..base import Answer, Broadcast, ClientGone, Fetch, Message, Restored, ServerEvent, SessionRecord
 from . import streams_wire as wire
 from .ears import PLAIN
@@ -138,6 +139,16 @@ class RedisStreamsAdapter(OnRedis):
             self._listener.reached(str(request), 0, ())         # nobody is meant
         else:
             self._ask_after(namespace, body, request)
+
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+        body = wire.body_of(message, default)
+        assert body is not None             # somebody is meant
+        if not wire.is_durable(message):
+            return "PUBLISH", self._common(namespace), wire.envelope(wire.EMITTER, namespace, body)
+        if "packet" in body[1]:
+            body[1]["packet"]["nsp"] = namespace
+        fields = wire.entry(wire.EMITTER, namespace, body, 0)[:-2]      # it has no number: nothing that is lost is sent again
+        return "XADD", self._stream_of(namespace), "MAXLEN", "~", self._max_len, "*", *fields
 
     def publish_kept(self, namespace: str, broadcast: Broadcast) -> None:
         body = wire.body_of(broadcast, self._listener.json_default)
