@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -27,15 +28,15 @@ def own(tmp_path: Path) -> Servers:
 
 
 def scrape(server: Server) -> dict[str, dict[tuple[str, ...], float]]:
-    """Return the figures by name and the values of the labels: a namespace before an event."""
+    """Return the figures by name and the values of the labels, a namespace before an event; 0 for those that no worker has written yet."""
     with contextlib.closing(server.http()) as http:
         response = http.request("GET", "/metrics")
     assert response.status == 200
-    found: dict[str, dict[tuple[str, ...], float]] = {}
+    found: dict[str, dict[tuple[str, ...], float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(response.text):
         for sample in family.samples:
             values = [sample.labels[label] for label in sorted(sample.labels, reverse=True)]
-            found.setdefault(sample.name.removeprefix("sync_sio_"), {})[tuple(values)] = sample.value
+            found[sample.name.removeprefix("sync_sio_")][tuple(values)] = sample.value
     return found
 
 
@@ -144,8 +145,8 @@ def test_several_workers_are_counted_together_and_one_that_is_killed_is_taken_ou
             now = scrape(server)
             return (
                 now["connections"][("websocket",)] == count
-                and now["events_received_total"].get(("/", "echo")) == count
-                and now["handler_seconds_count"].get(("/", "echo")) == count
+                and now["events_received_total"][("/", "echo")] == count
+                and now["handler_seconds_count"][("/", "echo")] == count
                 and now["sockets"][("/",)] == count
                 and now["adapter_connected"] == {(): 1}
                 and now["turns_running"] == {(): 0} == now["queued_events"]
