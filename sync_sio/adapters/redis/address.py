@@ -103,6 +103,11 @@ class Address:
         """What talking to Redis may raise, all of which may be over a moment later."""
         return (self._redis.RedisError, self._redis.exceptions.RedisClusterException, OSError)
 
+    def is_elsewhere(self, reply: object) -> bool:
+        """Tell whether a node of a cluster has said that a command is to be tried at another one, or again."""
+        errors = self._redis.exceptions
+        return isinstance(reply, errors.MovedError | errors.AskError | errors.TryAgainError | errors.ClusterDownError)
+
     def is_refusal(self, error: object) -> bool:
         """Tell whether Redis has understood a command and not done it, as opposed to a connection that is lost."""
         errors = self._redis.exceptions

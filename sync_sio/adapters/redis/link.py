@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from os import urandom
 from typing import Any, Final
 
 from ...drivers.base import Driver, Waiter
 from ...drivers.choose import is_monkey_patched
 from ...drivers.locks import native_rlock
 from .address import Address, disconnect, forget
+from .batches import Command, Value, replies
 
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 0.5
@@ -37,9 +39,8 @@ MAX_WAITING_BYTES: Final = 16_000_000
 
 _log = logging.getLogger("sync_sio.redis")
 
-Value = str | bytes | int | float
 Tell = Callable[[Any], object]
-Said = tuple[tuple[Value, ...], Tell | None, int, "tuple[Value, ...] | None"]
+Said = tuple[Command, Tell | None, int, "Command | None"]
 """A command, who hears what came of it, its size in bytes, and what is sent instead when it may have arrived already."""
 
 
@@ -132,6 +133,7 @@ class Link:
         self.reconnects = 0
         """How often the connection was lost and came back."""
         self._resends = resends
+        self._home = urandom(4).hex()       # what any node of a cluster takes, servers send to different ones
         self._renew()
 
     def _renew(self) -> None:
@@ -254,7 +256,7 @@ class Link:
 
     # -- to Redis ----------------------------------------------------------------------------------------------------------
 
-    def say(self, *command: Value, tell: Tell | None = None, again: tuple[Value, ...] | None = None) -> None:
+    def say(self, *command: Value, tell: Tell | None = None, again: Command | None = None) -> None:
         """Send a command, in the order of the calls. Never waits: while Redis cannot be reached, what is said is kept, up to a limit.
 
         After `close` nothing is sent, and nobody is told.
@@ -318,16 +320,8 @@ class Link:
     def _send_all(self, client: Any, batch: list[Said]) -> None:
         done = 0
         try:
-            if self.address.is_cluster:     # whose pipelines do not publish
-                for command, tell, _, _ in batch:
-                    self._replied(tell, _attempt(client, command, self.address))
-                    done += 1
-                return
-            pipeline = client.pipeline(transaction=False)
-            for command, _, _, _ in batch:
-                pipeline.execute_command(*command)
-            replies = pipeline.execute(raise_on_error=False)
-            for (_, tell, _, _), reply in zip(batch, replies, strict=True):
+            found = replies(self.address, client, [command for command, _, _, _ in batch], self._home)
+            for (_, tell, _, _), reply in zip(batch, found, strict=True):
                 done += 1
                 self._replied(tell, reply)
         except self.address.troubles as error:
@@ -413,15 +407,8 @@ def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client
     return count
 
 
-def size_of(command: tuple[Value, ...]) -> int:
+def size_of(command: Command) -> int:
     """Return about how many bytes a command takes."""
     return sum(len(part) for part in command if isinstance(part, str | bytes)) + 100
 
 
-def _attempt(client: Any, command: tuple[Value, ...], address: Address) -> Any:
-    try:
-        return client.execute_command(*command)
-    except address.troubles as error:
-        if address.is_refusal(error):
-            return error
-        raise

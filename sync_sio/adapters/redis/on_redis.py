@@ -11,8 +11,9 @@ from ...types import JsonDefault
 from ..base import AdapterListener, AdapterStatus, Message, ServerEvent
 from . import wire
 from .address import Address, disconnect
+from .batches import Command, Value
 from .ears import PLAIN, Ears, server_id
-from .link import Link, Value, size_of
+from .link import Link, size_of
 from .questions import Questions
 from .routes import Routes
 from .shards import ShardedEars
@@ -79,7 +80,7 @@ class OnRedis:
         """Say HELLO, HELLO_TOO or BYE to the others."""
         raise NotImplementedError
 
-    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> Command:
         """Return the command by which a message that wants no answer is sent by who is no server, as npm's emitters do."""
         raise NotImplementedError
 

@@ -23,8 +23,8 @@ from ..base import (
     Target,
 )
 from . import streams_wire, wire
+from .batches import Command
 from .ears import PATTERN, PLAIN, escaped
-from .link import Value
 from .on_redis import OnRedis, Subscription
 
 SOCKETS: Final = 0
@@ -99,7 +99,7 @@ class RedisAdapter(OnRedis):
         else:
             raise TypeError(f"{message!r} has no form in Redis Pub/Sub")
 
-    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> Command:
         if isinstance(message, Broadcast):
             options = wire.broadcast_options(message)
             packet = {"type": 2, "data": message.data, "nsp": namespace}

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 from ...types import JsonDefault
 from ..base import Answer, Broadcast, Fetch, Message, ServerEvent
 from . import wire
+from .batches import Command
 from .ears import SHARDED, Ears
-from .link import Value
 from .on_redis import OnRedis, Subscription
 from .shards import ShardedEars, ears_for
 from .streams_wire import EMITTER, body_of, from_envelope
@@ -90,7 +90,7 @@ class ShardedRedisAdapter(OnRedis):
         else:
             self._ask(namespace, request, "SPUBLISH", channel, data)
 
-    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> Command:
         body = body_of(message, default)
         assert body is not None             # somebody is meant
         # all servers listen to this channel, where rooms have their own, too: which ones have is not known here

@@ -18,8 +18,9 @@ from ...drivers.locks import native_rlock
 from ...types import JsonDefault
 from ..base import Answer, Broadcast, ClientGone, Fetch, Message, Restored, ServerEvent, SessionRecord
 from . import streams_wire as wire
+from .batches import Command, Value
 from .ears import PLAIN
-from .link import Line, Value
+from .link import Line
 from .on_redis import OnRedis, Subscription
 from .own import PATIENCE_SECONDS, Desk, Handed
 from .questions import Held
@@ -140,7 +141,7 @@ class RedisStreamsAdapter(OnRedis):
         else:
             self._ask_after(namespace, body, request)
 
-    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> tuple[Value, ...]:
+    def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> Command:
         body = wire.body_of(message, default)
         assert body is not None             # somebody is meant
         if not wire.is_durable(message):
