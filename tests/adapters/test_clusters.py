@@ -88,6 +88,24 @@ def test_servers_are_joined_by_a_cluster(nodes: list[RedisServer], group: Group,
             two.adapter.room_gone("/", room)
 
 
+@pytest.mark.parametrize("kind", [RedisAdapter, RedisStreamsAdapter])
+def test_what_is_said_at_once_comes_in_order_whatever_room_it_is_for(
+    nodes: list[RedisServer], group: Group, kind: type[Adapter]  # noqa: F811
+) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    one, two = group.add(kind(url), "/"), group.add(kind(url), "/")
+    group.say_until_heard(one, two, "x")
+    count = 3000
+    for number in range(count):
+        one.adapter.publish("/", Broadcast(["n", number], Target(frozenset((f"room {number % 30}",)))))
+
+    def numbers() -> list[int]:
+        return [message.data[1] for _, _, message in two.heard if isinstance(message, Broadcast) and message.data[0] == "n"]
+
+    two.until(lambda: len(numbers()) >= count)
+    assert numbers() == list(range(count))
+
+
 def test_sharded_channels_are_heard_where_their_slots_have_moved_to(nodes: list[RedisServer], group: Group) -> None:  # noqa: F811
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
     one, two = group.add(ShardedRedisAdapter(url), "/"), group.add(ShardedRedisAdapter(url), "/")

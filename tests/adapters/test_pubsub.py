@@ -117,7 +117,7 @@ def test_a_subscriber_that_is_deaf_is_replaced(redis: RedisServer, group: Group,
 
 @pytest.mark.live
 def test_a_server_that_has_much_to_say_is_not_deaf(redis: RedisServer, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says to itself waits meanwhile, as in a cluster, to which one thing is said at a time."""
+    """What it says to itself waits meanwhile, as it does behind a burst of events."""
     monkeypatch.setattr(link, "MAX_COMMANDS", 1)
     one = group.add(ShardedRedisAdapter(redis.url), "/")
     wait_for(lambda: one.adapter.status().connected, 20)

@@ -262,6 +262,37 @@ def test_what_piles_up_while_redis_is_away_does_not_slow_down_what_comes(node: C
     until(lambda: not any(left))
 
 
+@pytest.mark.timeout(30)
+def test_a_burst_pushes_nothing_out_of_the_stream_that_was_not_read(node: Callable[..., Node], redis: RedisServer) -> None:
+    """A stream keeps so and so many entries, and an entry that is gone before it was read is lost."""
+    one, two = node(1000), node(1000)
+    count = 4000
+    for number in range(count):
+        one.adapter.publish("/", Broadcast([number], Target()))
+    assert [two.next().broadcast.data[0] for _ in range(count)] == list(range(count))
+    until(lambda: one.adapter._pace.room() == 250)
+    assert one.ear.heard.empty()
+    # what stands still is the reading: nothing more is added, and all is said when it goes on
+    entered, stands = queue.Queue[None](), queue.Queue[None]()
+    came_back = one.adapter._desk.came_back
+
+    def stand_still(*args: Any) -> None:
+        entered.put(None)
+        stands.get()
+        came_back(*args)
+
+    one.adapter._desk.came_back = stand_still  # type: ignore[method-assign]
+    one.adapter.publish("/", Broadcast(["first"], Target()))
+    entered.get(timeout=20)
+    for number in range(1000):
+        one.adapter.publish("/", Broadcast([number], Target()))
+    until(lambda: one.adapter._pace.room() == 0)
+    assert redis.client().xlen("socket.io") < 2500 and len(one.adapter._link._waiting) == 751
+    one.adapter._desk.came_back = came_back  # type: ignore[method-assign]
+    stands.put(None)
+    assert [two.next().broadcast.data[0] for _ in range(1001)] == ["first", *range(1000)]
+
+
 def test_an_event_that_is_too_much_does_not_push_out_all_others(node: Callable[..., Node], redis: RedisServer) -> None:
     """Of events that are too much, one makes room for one; however many questions wait, nobody who says something hears of it."""
     one, two = node(50_000), node()

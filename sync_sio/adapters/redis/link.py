@@ -132,6 +132,8 @@ class Link:
         self.last_error: str | None = None
         self.reconnects = 0
         """How often the connection was lost and came back."""
+        self.room: Callable[[], int] = lambda: MAX_COMMANDS
+        """Tells how many commands may be sent now; `go_on` is called when there are more. The lock is held."""
         self._resends = resends
         self._home = urandom(4).hex()       # what any node of a cluster takes, servers send to different ones
         self._renew()
@@ -284,6 +286,13 @@ class Link:
         for late in dropped:
             late(OverflowError(f"more than {MAX_WAITING_BYTES} bytes wait for Redis"))
 
+    def go_on(self) -> None:
+        """There is room again."""
+        with self._lock:
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.set()
+
     def _send(self, line: Line) -> None:
         client = line.client
         client.ping()
@@ -301,7 +310,7 @@ class Link:
         if batch or line.is_over:
             return batch
         with self._lock:
-            bell = None if self._waiting or line.is_over else self.driver.waiter()
+            bell = None if (self._waiting and self.room() > 0) or line.is_over else self.driver.waiter()
             self._bell = bell
         if bell is not None:
             bell.wait(IDLE_SECONDS)
@@ -311,7 +320,8 @@ class Link:
         batch: list[Said] = []
         with self._lock:
             waiting, size = self._waiting, 0
-            while waiting and len(batch) < MAX_COMMANDS and size < MAX_BATCH_BYTES:
+            most = min(MAX_COMMANDS, self.room())
+            while waiting and len(batch) < most and size < MAX_BATCH_BYTES:
                 batch.append(waiting.popleft())
                 size += batch[-1][2]
             self._waiting_bytes -= size

@@ -23,6 +23,7 @@ from .ears import PLAIN
 from .link import Line
 from .on_redis import OnRedis, Subscription
 from .own import PATIENCE_SECONDS, Desk, Handed
+from .pace import Pace
 from .questions import Held
 from .sessions import Search
 from .streams_wire import Body
@@ -103,6 +104,7 @@ class RedisStreamsAdapter(OnRedis):
     def _renew(self) -> None:
         super()._renew()
         self._desk: Desk
+        self._pace: Pace
         self._timer: Timer | None = None
         self._read_to: dict[str, str] = {}          # by stream: the newest entry that was read; of its own thread
         self._lock = native_rlock()                 # guards what follows: numbers are in the order of what is said to Redis
@@ -113,6 +115,10 @@ class RedisStreamsAdapter(OnRedis):
 
     def _begin(self, driver: Driver) -> None:
         self._desk = Desk(self._listener, driver, self.id)
+        self._pace = Pace(self._streams(), self._max_len, driver.now, self._link.go_on)
+        self._link.room = self._pace.room
+        self._ears.attend(PLAIN, self._reading, self._others_read, _nothing)
+        self._link.ask(_nothing, _nothing)      # its line is opened now, and not when somebody waits
         for stream in self._streams():
             self._link.open(f"reading {stream}", partial(self._read, stream))
         self._timer = driver.later(TICK_SECONDS, self._tick)
@@ -190,7 +196,8 @@ class RedisStreamsAdapter(OnRedis):
         with self._lock:
             self._unconfirmed.pop(number, None)
             if not is_refused:
-                self._added[stream] = reply.decode() if isinstance(reply, bytes) else reply
+                self._added[stream] = place = reply.decode() if isinstance(reply, bytes) else reply
+                self._pace.added(stream, wire.number(place))
             # what was too much makes no room for what waited for it: that would push out the next one, and so on
             if self._held and not (is_refused and self._unconfirmed):
                 oldest = next(iter(self._unconfirmed), self._number + 1)
@@ -234,6 +241,7 @@ class RedisStreamsAdapter(OnRedis):
         if is_cut or not place:
             place = end
             self._desk.start_at(stream, place)
+            self._pace.lost(stream, wire.number(place))
         self._read_to[stream] = place
         line.up()
         while not line.is_over:
@@ -242,6 +250,8 @@ class RedisStreamsAdapter(OnRedis):
                 for raw, fields in entries:
                     place = self._read_to[stream] = raw.decode()
                     self._take(stream, place, fields)
+                if self._pace.read(stream, wire.number(place), len(entries)):
+                    self._tell_read(stream)
 
     def _take(self, stream: str, place: str, fields: dict[bytes, bytes]) -> None:
         if fields.get(b"uid") == self.id.encode():
@@ -273,6 +283,30 @@ class RedisStreamsAdapter(OnRedis):
         if message is not None:
             self._listener.received(namespace, server, message)
 
+    # -- how far everybody is ----------------------------------------------------------------------------------------------
+
+    def _tell_read(self, stream: str) -> None:
+        """Tell the other servers of ours up to where we have read, on a line of its own: what is said must perhaps wait for theirs."""
+        place = self._pace.told(stream)
+        if place >= 0:
+            data = wire.reading(self.id, stream, wire.place(place))
+            self._link.ask(lambda client: client.execute_command("PUBLISH", self._reading, data), _nothing)
+
+    def _others_read(self, channel: str, data: bytes) -> None:
+        server, stream, place = wire.read_reading(data)
+        if server != self.id:
+            self._pace.others_read(server, stream, wire.number(place))
+
+    def _beat(self) -> None:
+        super()._beat()
+        for stream in self._streams():
+            self._tell_read(stream)
+
+    def _met(self, namespace: str, server: str, kind: int) -> None:
+        if kind == wire.BYE:
+            self._pace.forget(server)
+        super()._met(namespace, server, kind)
+
     # -- time --------------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -280,6 +314,8 @@ class RedisStreamsAdapter(OnRedis):
         if self._timer is None:
             return
         driver = self._link.driver
+        for server in self._pace.look():
+            _log.warning("%r: %s reads more slowly than others add: it is not waited for, and may lose some", self._link.address, server)
         if self._desk.has_late():
             driver.spawn(self._desk.deliver_late, PATIENCE_SECONDS)
         self._timer = driver.later(TICK_SECONDS, self._tick)
@@ -309,6 +345,10 @@ class RedisStreamsAdapter(OnRedis):
     def _stream_of(self, namespace: str) -> str:
         return wire.stream_of(self._stream, self._stream_count, namespace)
 
+    @property
+    def _reading(self) -> str:
+        return f"{self._prefix}-read#"
+
     def _common(self, namespace: str) -> str:
         return f"{self._prefix}#{namespace}#"
 
@@ -317,3 +357,6 @@ class RedisStreamsAdapter(OnRedis):
 
     def _subscriptions(self, namespace: str) -> list[Subscription]:
         return [(PLAIN, self._channel(namespace, self.id), self._said), (PLAIN, self._common(namespace), self._said)]
+
+
+def _nothing(*args: object) -> None: ...

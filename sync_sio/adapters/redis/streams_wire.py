@@ -112,6 +112,19 @@ def envelope(uid: str, namespace: str, body: Body, after: str = "") -> bytes:
     return wire.pack(message, None)
 
 
+def reading(uid: str, stream: str, place: str) -> bytes:
+    """Return what a server of ours tells the others: up to where it has read a stream."""
+    return wire.pack([uid, stream, place], None)
+
+
+def read_reading(data: bytes) -> tuple[str, str, str]:
+    """Return who has read which stream, and up to where. Raises ValueError when it cannot be read."""
+    said = wire.read(data)
+    if type(said) is not list or len(said) != 3 or any(type(each) is not str for each in said):
+        raise ValueError("no place of a reading")
+    return said[0], said[1], said[2]
+
+
 def session(record: SessionRecord, default: JsonDefault | None = None) -> str:
     """Return what is kept of a client that has left. Raises TypeError for data that has no form."""
     said: dict[str, Any] = {"sid": record.sid, "pid": record.pid, "rooms": list(record.rooms), "data": record.data}
