@@ -132,8 +132,6 @@ class Link:
         self.last_error: str | None = None
         self.reconnects = 0
         """How often the connection was lost and came back."""
-        self.room: Callable[[], int] = lambda: MAX_COMMANDS
-        """Tells how many commands may be sent now; `go_on` is called when there are more. The lock is held."""
         self._resends = resends
         self._home = urandom(4).hex()       # what any node of a cluster takes, servers send to different ones
         self._renew()
@@ -141,6 +139,8 @@ class Link:
     def _renew(self) -> None:
         self.answered_at = 0.0
         """When Redis has last answered what was said."""
+        self.room: Callable[[], int] = lambda: MAX_COMMANDS
+        """Tells how many commands may be sent now; `go_on` is called when there are more. The lock is held."""
         self._lock = native_rlock()         # guards what follows; held for a few lines, never while anything is sent
         self._lines: list[Line] = []
         self._is_lost = False
