@@ -20,6 +20,10 @@ from .state import CLOSED, OPEN
 
 RAISE_AT_END: Final = {"gunicorn": StopIteration, "werkzeug": ConnectionResetError}
 """What ends the application call on these servers without a response in the middle of a WebSocket, and without noise."""
+LOOK_SECONDS: Final = 5.0
+"""So often it is looked whether the WebSocket is over: the library does not always wake up who reads."""
+LINGER: Final = 2.0
+"""Seconds that the library has to answer a close frame, of which it tells us first: the socket is closed when this call ends."""
 
 
 def accept(environ: Environ, max_message_bytes: int) -> Any:
@@ -146,7 +150,7 @@ class SimpleWebSocketTransport:
         connection = self.connection
         while True:
             try:
-                message = self._websocket.receive()
+                message = self._websocket.receive(timeout=LOOK_SECONDS)
             except Exception:               # the library's way of saying that this is the end
                 break
             if message is None:
@@ -163,6 +167,7 @@ class SimpleWebSocketTransport:
             self._driver.post(self.upgrade.on_lost)
         elif connection.state is not CLOSED:
             connection.end("transport close")
+        self._websocket.thread.join(LINGER)
 
     def _deliver(self, message: str | bytes) -> None:
         connection = self.connection
