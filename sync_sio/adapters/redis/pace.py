@@ -70,9 +70,9 @@ class Pace:
         with self._lock:
             stream.passed = place
             stream.untold += count
-            is_told = stream.untold < self._step
+            must_tell = stream.untold >= self._step
         self._let_go(stream)
-        return not is_told
+        return must_tell
 
     def told(self, name: str) -> int:
         """The others are about to be told. Returns up to where we have read; -1: they know it."""
@@ -123,8 +123,10 @@ class Pace:
                 middle = stream.ahead[len(stream.ahead) // 2]
                 if now - stream.full_since >= PATIENCE_SECONDS and stream.passed >= middle:
                     slow |= {server for server, place in stream.others.items() if place < middle}
+        if slow:
+            still = {server: until for server, until in self._slow.items() if until > now}
+            self._slow = still | dict.fromkeys(slow, now + REST_SECONDS)
         for server in slow:
-            self._slow[server] = now + REST_SECONDS
             self.forget(server)
         return sorted(slow)
 

@@ -315,7 +315,7 @@ class RedisStreamsAdapter(OnRedis):
             return
         driver = self._link.driver
         for server in self._pace.look():
-            _log.warning("%r: %s reads more slowly than others add: it is not waited for, and may lose some", self._link.address, server)
+            _log.warning("%r: %s does not read as fast as others add, or is gone: it is not waited for", self._link.address, server)
         if self._desk.has_late():
             driver.spawn(self._desk.deliver_late, PATIENCE_SECONDS)
         self._timer = driver.later(TICK_SECONDS, self._tick)
