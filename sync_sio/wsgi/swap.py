@@ -23,6 +23,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, Protocol
 
+try:
+    import fcntl
+except ImportError:                                 # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from ..drivers.base import Stream
 from ..drivers.keeping import PlainSocket
 from ..drivers.streams import PlainStream, TlsStream
@@ -33,6 +38,8 @@ ReadAhead = Callable[[], bytes]
 """Takes what the server has read and not used. Called once, when nothing can fail any more."""
 
 RECEIVE: Final = 65536
+BEYOND_SELECT: Final = 1024
+"""The first descriptor that `select` does not take. Waitress waits with it, and libraries of users: the numbers below are left to them."""
 
 
 class GivesAway(Protocol):
@@ -88,10 +95,17 @@ def _end_watchers(sock: Any) -> None:
 def _swap_number(number: int, owner: object, read_ahead: ReadAhead, is_talkative: bool) -> tuple[Stream, bytes]:
     # Everything that can fail comes first.
     with _sink(owner, is_talkative) as sink:
-        ours = PlainSocket(fileno=os.dup(number))
+        ours = PlainSocket(fileno=_duplicate(number))
         leftover = read_ahead()
         os.dup2(sink.fileno(), number, inheritable=False)
     return PlainStream(ours), leftover
+
+
+def _duplicate(number: int) -> int:
+    if fcntl is not None:
+        with contextlib.suppress(OSError):          # the process may not have so many
+            return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, BEYOND_SELECT)
+    return os.dup(number)
 
 
 def _swap_tls(sock: Any, read_ahead: ReadAhead) -> tuple[Stream, bytes]:

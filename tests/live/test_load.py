@@ -13,6 +13,7 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,16 @@ def test_thousands_of_clients(server: Server) -> None:
     left = server.stats()
     assert left["clients"] == 0
     assert left["descriptors"] < before["descriptors"] + 20, (before, left)
+
+
+@pytest.mark.parametrize("kind", ["waitress", "cheroot", "werkzeug", "wsgiref"])
+def test_more_clients_than_select_takes(tmp_path: Path, kind: str) -> None:
+    """Some servers wait with it, as libraries do: it takes no descriptor above 1,023."""
+    with Servers(tmp_path).fresh(kind, environ={"SYNC_SIO_DEBUG": ""}) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(connect(server, "websocket"))) for _ in range(1100)]
+        assert server.stats()["sockets"] == 1100
+        for client in clients[:1] + clients[-1:]:
+            assert client.call("echo", 1) == [1]
 
 
 @pytest.mark.parametrize("kind", [*SERVERS, "gunicorn-gevent_pywsgi"])

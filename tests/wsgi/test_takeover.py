@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import resource
 import socket
 import time
 from typing import Any
 
 import pytest
 
+from sync_sio.wsgi import swap
 from sync_sio.wsgi.takeover import CannotTake, hurry, may_take, take
 from tests.wsgi.conftest import Launch
 from tests.wsgi.servers import Server, has_uwsgi
@@ -174,3 +176,19 @@ def test_hurry_sets_no_delay_where_it_can() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     for environ in ({}, {"wsgi.input": io.BytesIO()}, {"werkzeug.socket": object()}, {"SERVER_PROTOCOL": "HTTP/2"}):
         hurry(environ)
+
+
+def test_descriptors_that_select_takes_are_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    numbers = []
+    for first in (swap.BEYOND_SELECT, 1 << 30):         # and where the process may not have so many
+        monkeypatch.setattr(swap, "BEYOND_SELECT", first)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            stream, leftover = swap.swap(ours, lambda: b"ahead")
+            numbers.append(stream.fd)
+            theirs.sendall(b"hello")
+            assert (stream.recv(100), leftover, ours.recv(100)) == (b"hello", b"ahead", b"")
+            stream.close()
+    assert numbers[0] >= 1024 > numbers[1]
