@@ -10,7 +10,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from .servers import Server, Servers
+from .servers import Server, Servers, wait_for
 from .wire import TEXT, WebSocketClient, frame
 
 KINDS = ("gunicorn-gthread", "gunicorn-gevent")
@@ -69,8 +69,12 @@ def measure(servers: Servers, kind: str, workers: int, clients: int, broadcasts:
     environ = {"LIVE_APP": "workers_app:application", "SYNC_SIO_DEBUG": ""}
     with servers.fresh(kind, "", environ, ("--workers", str(workers)), ping_interval=300.0) as server:
         master = server.process.pid
-        pids = [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
-        assert len(pids) == workers
+
+        def children() -> list[int]:
+            return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+        wait_for(lambda: len(children()) == workers, say=lambda: f"{children()} instead of {workers} workers")
+        pids = children()
         crowd = Clients(server, clients)
         for _ in range(5):
             crowd.broadcast()
