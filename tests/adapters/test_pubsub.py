@@ -20,6 +20,7 @@ from sync_sio.types import Environ, StartResponse
 from tests.live.servers import wait_for
 from tests.redis_server import RedisServer
 
+from .conftest import is_listening
 from .proxy import Proxy
 
 Adapter = RedisAdapter | ShardedRedisAdapter | RedisStreamsAdapter
@@ -201,7 +202,7 @@ def test_joins_cost_no_traffic(redis: RedisServer, kind: type[RedisAdapter | Red
 
     io = Server(adapter=kind(redis.url), runtime="threads")
     with TestClient(io) as first, TestClient(io) as second:
-        wait_for(lambda: io.adapter_status().connected, 10)
+        wait_for(lambda: is_listening(io), 10)
         before, said = commands(), published()
         for member in (first, second):
             for number in range(500):
@@ -235,7 +236,7 @@ def test_joins_of_rooms_that_have_channels_cost_one_subscription(redis: RedisSer
 def test_a_room_may_begin_with_a_dash_on_the_command_line_as_ids_do(redis: RedisServer) -> None:
     io = Server(adapter=RedisAdapter(redis.url), runtime="threads")
     with TestClient(io) as first, TestClient(io) as second:
-        wait_for(lambda: io.adapter_status().connected, 10)
+        wait_for(lambda: is_listening(io), 10)
         for member in (first, second):
             member.socket.join("-room")
         second.socket.join("--to")
@@ -284,7 +285,7 @@ def test_what_a_page_emits_goes_out_from_a_server_that_no_client_has_come_to(kin
     io, behind = Server(adapter=kind(redis.url)), Server(page, adapter=kind(redis.url))
     try:
         with TestClient(io) as client:
-            wait_for(lambda: io.adapter_status().connected)
+            wait_for(lambda: is_listening(io))
             request: Environ = {}
             setup_testing_defaults(request)
             assert behind(request, lambda status, headers: print) == []

@@ -18,6 +18,8 @@ from sync_sio.testing import TestClient
 from tests.live.servers import wait_for
 from tests.redis_server import RedisServer
 
+from .conftest import is_listening
+
 ROOT = Path(__file__).parents[2]
 Adapter = RedisAdapter | ShardedRedisAdapter | RedisStreamsAdapter
 
@@ -46,7 +48,7 @@ def test_it_speaks_to_the_clients_of_others(kind: type[Adapter], recovery: bool 
     task.emit("nobody is here yet")
     assert set(threading.enumerate()) == threads and not task.engine.is_started
     with TestClient(io) as member, TestClient(io) as other, TestClient(io, "/chat") as elsewhere:
-        wait_for(lambda: io.adapter_status().connected, 10)
+        wait_for(lambda: is_listening(io), 10)
         member.socket.join("a")
         task.to("a").sockets_join("b")
         task.local.emit("not for others")
@@ -111,7 +113,7 @@ def _text(value: object) -> str:
 def test_it_may_serve_later_on(redis: RedisServer) -> None:
     io, later = (Server(adapter=RedisAdapter(redis.url), runtime="threads") for _ in "12")
     with TestClient(io) as client:
-        wait_for(lambda: io.adapter_status().connected, 10)
+        wait_for(lambda: is_listening(io), 10)
         later.emit("before")
         with TestClient(later) as other:
             wait_for(lambda: later.adapter_status().nodes == io.adapter_status().nodes == 2, 10)
@@ -126,7 +128,7 @@ def test_an_adapter_links_one_server(redis: RedisServer) -> None:
     adapter = RedisAdapter(redis.url)
     io, other = Server(adapter=adapter), Server(adapter=adapter)
     with TestClient(io) as client:
-        wait_for(lambda: io.adapter_status().connected, 10)
+        wait_for(lambda: is_listening(io), 10)
         with pytest.raises(RuntimeError, match="needs an adapter of its own"):
             TestClient(other)
         assert io.adapter_status().connected and client.connected
