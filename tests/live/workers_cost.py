@@ -73,8 +73,7 @@ def measure(servers: Servers, kind: str, workers: int, clients: int, broadcasts:
         def children() -> list[int]:
             return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
-        wait_for(lambda: len(children()) == workers, say=lambda: f"{children()} instead of {workers} workers")
-        pids = children()
+        pids = wait_for(lambda: len(found := children()) == workers and found, say=lambda: f"{children()} instead of {workers} workers")
         crowd = Clients(server, clients)
         for _ in range(5):
             crowd.broadcast()

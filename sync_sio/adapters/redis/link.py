@@ -420,5 +420,3 @@ def _subscribers(troubles: tuple[type[BaseException], ...], channel: str, client
 def size_of(command: Command) -> int:
     """Return about how many bytes a command takes."""
     return sum(len(part) for part in command if isinstance(part, str | bytes)) + 100
-
-

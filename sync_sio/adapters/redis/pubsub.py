@@ -70,51 +70,43 @@ class RedisAdapter(OnRedis):
                 self._listener.reached(message.request, 0, ())
             return
         default = self._listener.json_default
+        request = message.request if isinstance(message, Broadcast | Fetch | ServerEvent) else None
+        if request is None:
+            self._link.say(*self._command(self.id, namespace, message, default))
+            return
+        body: dict[str, Any] = {"uid": self.id, "requestId": request}
         if isinstance(message, Broadcast):
-            packet = {"type": 2, "data": message.data, "nsp": namespace}
-            options = wire.broadcast_options(message)
-            if message.request is None:
-                channel = self._channel_for(namespace, options["rooms"])
-                self._link.say("PUBLISH", channel, wire.pack([self.id, packet, options], default))
-                return
-            body = {"uid": self.id, "requestId": message.request, "type": BROADCAST, "packet": packet, "opts": options}
-            self._ask(namespace, message.request, "PUBLISH", self._common(namespace), wire.pack(body, default))
+            body |= {"type": BROADCAST, "packet": _packet(namespace, message), "opts": wire.broadcast_options(message)}
+            data = wire.pack(body, default)
         elif isinstance(message, Fetch):
-            body = {"uid": self.id, "requestId": message.request, "type": FETCH, "opts": wire.options(message.target)}
-            self._ask(namespace, message.request, "PUBLISH", self._common(namespace), wire.write(body, default))
-        elif isinstance(message, ServerEvent):
-            body = {"uid": self.id, "type": SERVER_EVENT, "data": message.data}
-            if message.request is None:
-                self._link.say("PUBLISH", self._common(namespace), wire.write(body, default))
-            else:
-                data = wire.write({**body, "requestId": message.request}, default)
-                self._ask(namespace, message.request, "PUBLISH", self._common(namespace), data)
-        elif isinstance(message, DisconnectClients):
-            body = {"uid": self.id, "type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
-            self._request(namespace, body)
-        elif isinstance(message, JoinRooms | LeaveRooms):
-            kind = JOIN if isinstance(message, JoinRooms) else LEAVE
-            body = {"uid": self.id, "type": kind, "opts": wire.options(message.target), "rooms": list(message.rooms)}
-            self._request(namespace, body)
+            data = wire.write(body | {"type": FETCH, "opts": wire.options(message.target)}, default)
         else:
-            raise TypeError(f"{message!r} has no form in Redis Pub/Sub")
+            assert isinstance(message, ServerEvent)     # what else has a request
+            data = wire.write(body | {"type": SERVER_EVENT, "data": message.data}, default)
+        self._ask(namespace, request, "PUBLISH", self._common(namespace), data)
 
     def _said_outside(self, namespace: str, message: Message, default: JsonDefault | None) -> Command:
+        return self._command(streams_wire.EMITTER, namespace, message, default)
+
+    def _command(self, uid: str, namespace: str, message: Message, default: JsonDefault | None) -> Command:
+        """Return how a message that wants no answer is published."""
         if isinstance(message, Broadcast):
             options = wire.broadcast_options(message)
-            packet = {"type": 2, "data": message.data, "nsp": namespace}
-            channel = self._channel_for(namespace, options["rooms"])
-            return "PUBLISH", channel, wire.pack([streams_wire.EMITTER, packet, options], default)
-        body: dict[str, Any]
+            channel = self._channel(namespace)
+            if len(options["rooms"]) == 1:
+                channel += f"{options['rooms'][0]}#"
+            return "PUBLISH", channel, wire.pack([uid, _packet(namespace, message), options], default)
+        # npm's emitter names itself in events alone
+        body: dict[str, Any] = {} if uid == streams_wire.EMITTER and not isinstance(message, ServerEvent) else {"uid": uid}
         if isinstance(message, ServerEvent):
-            body = {"uid": streams_wire.EMITTER, "type": SERVER_EVENT, "data": message.data}
+            body |= {"type": SERVER_EVENT, "data": message.data}
         elif isinstance(message, DisconnectClients):
-            body = {"type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
+            body |= {"type": DISCONNECT, "opts": wire.options(message.target), "close": message.close}
         elif isinstance(message, JoinRooms | LeaveRooms):
             kind = JOIN if isinstance(message, JoinRooms) else LEAVE
-            body = {"type": kind, "opts": wire.options(message.target), "rooms": list(message.rooms)}
+            body |= {"type": kind, "opts": wire.options(message.target), "rooms": list(message.rooms)}
         else:
-            raise TypeError(f"{message!r} wants an answer, and who is no server gets none")
+            raise TypeError(f"{message!r} has no form in Redis Pub/Sub without an answer")
         return "PUBLISH", self._common(namespace), wire.write(body, default)
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
@@ -232,10 +224,6 @@ class RedisAdapter(OnRedis):
     def _channel(self, namespace: str, kind: str = "") -> str:
         return f"{self._prefix}{kind}#{namespace}#"
 
-    def _channel_for(self, namespace: str, rooms: list[str]) -> str:
-        room = f"{rooms[0]}#" if len(rooms) == 1 else ""
-        return f"{self._channel(namespace)}{room}"
-
     def _common(self, namespace: str) -> str:
         return self._channel(namespace, "-request")
 
@@ -247,6 +235,10 @@ class RedisAdapter(OnRedis):
             (PLAIN, f"{response}{self.id}#", self._response),
             (PLAIN, self._common(namespace), self._requested),
         ]
+
+
+def _packet(namespace: str, message: Broadcast) -> dict[str, Any]:
+    return {"type": 2, "data": message.data, "nsp": namespace}
 
 
 def _fetched(answer: Fetched, form: int) -> dict[str, Any]:

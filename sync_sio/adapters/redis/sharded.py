@@ -94,8 +94,7 @@ class ShardedRedisAdapter(OnRedis):
         body = body_of(message, default)
         assert body is not None             # somebody is meant
         # all servers listen to this channel, where rooms have their own, too: which ones have is not known here
-        said = {"uid": EMITTER, "nsp": namespace, "type": body[0], "data": body[1]}
-        return "SPUBLISH", self._common(namespace), wire.write(said, None)
+        return "SPUBLISH", self._common(namespace), self._written(namespace, {"type": body[0], "data": body[1]}, EMITTER)
 
     def answer(self, namespace: str, server: str, answer: Answer) -> None:
         body = body_of(answer, self._listener.json_default)
@@ -106,8 +105,8 @@ class ShardedRedisAdapter(OnRedis):
     def _greet(self, namespace: str, kind: int) -> None:
         self._link.say("SPUBLISH", self._common(namespace), self._written(namespace, {"type": kind}))
 
-    def _written(self, namespace: str, said: dict[str, Any]) -> bytes:
-        return wire.write({"uid": self.id, "nsp": namespace, **said}, None)
+    def _written(self, namespace: str, said: dict[str, Any], uid: str = "") -> bytes:
+        return wire.write({"uid": uid or self.id, "nsp": namespace, **said}, None)
 
     def _asked(self, namespace: str, request: str, reply: Any) -> None:
         if isinstance(reply, int):          # a channel is at one node, which knows all who listen
